@@ -1,0 +1,267 @@
+"""The nouns of a recording: :class:`Session` and what it is made of. Nothing here knows a file format.
+
+All times are seconds on the session's own clock (NWB's reference time), all positions micrometres. Rows of every
+per-frame table are in order of time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = [
+    "CELL_COLUMNS",
+    "PRESENTATION_COLUMNS",
+    "BehaviourSeries",
+    "Finding",
+    "Provenance",
+    "SampledTraces",
+    "Session",
+    "SpikeTrains",
+    "Template",
+    "TraceKind",
+    "Traces",
+]
+
+TraceKind = Literal["dff", "deconvolved", "events", "fluorescence", "spikes"]
+FloatArray = npt.NDArray[np.float64]
+
+#: Columns of :attr:`Session.cells`, one row per cell in the order of the traces' columns.
+CELL_COLUMNS = ("id", "x", "y", "z", "area", "plane", "source_row", "source_path")
+
+#: Columns of :attr:`Session.presentations`, one row per shown frame or image in order of ``start_time``.
+PRESENTATION_COLUMNS = (
+    "start_time",
+    "stop_time",
+    "template",
+    "frame",
+    "repeat",
+    "block",
+    "source_path",
+    "source_row",
+)
+
+
+class Traces(ABC):
+    """Neural activity of the cells of one session: either sampled on a clock or a list of spike trains."""
+
+    kind: TraceKind
+    #: Unit of the values as the file states it, or ``"unknown"``.
+    unit: str
+    #: Path of the object inside the file.
+    path: str
+
+    @property
+    @abstractmethod
+    def n_cells(self) -> int:
+        """Number of cells (columns)."""
+
+    @property
+    @abstractmethod
+    def interval(self) -> tuple[float, float]:
+        """First and last time, in seconds, at which activity is known."""
+
+
+class SampledTraces(Traces):
+    """Traces sampled at given times: dF/F, deconvolved activity, events, raw fluorescence.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` gives rows ``start`` to ``stop`` as float32 ``(time, cells)``, conversion and offset
+        applied, in the cells' order, whatever the orientation in the file.
+    timestamps : ndarray of float64, (time,)
+        Seconds, strictly increasing.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], npt.NDArray[np.float32]],
+        timestamps: FloatArray,
+        n_cells: int,
+        *,
+        kind: TraceKind,
+        unit: str,
+        path: str,
+    ) -> None:
+        self._read = read
+        self.timestamps = timestamps
+        self._n_cells = n_cells
+        self.kind = kind
+        self.unit = unit
+        self.path = path
+
+    @property
+    def n_cells(self) -> int:
+        return self._n_cells
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(time, cells)."""
+        return len(self.timestamps), self._n_cells
+
+    @property
+    def rate(self) -> float:
+        """Median sampling rate in Hz, from the timestamps."""
+        return float(1.0 / np.median(np.diff(self.timestamps))) if len(self.timestamps) > 1 else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return float(self.timestamps[0]), float(self.timestamps[-1])
+
+    def read(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float32]:
+        """Rows ``start`` to ``stop`` (default: all) as float32 ``(time, cells)``."""
+        return self._read(start, len(self.timestamps) if stop is None else stop)
+
+
+class SpikeTrains(Traces):
+    """Spike times of sorted units.
+
+    Parameters
+    ----------
+    spike_times : ndarray of float64, (spikes,)
+        Seconds, sorted within each unit, the units one after the other in the order of the cells.
+    unit_ends : ndarray of int64, (cells,)
+        Where each unit's spikes end in ``spike_times`` (NWB's index convention).
+    interval : tuple of float
+        First and last time, in seconds, at which spikes could have been seen.
+    """
+
+    kind: TraceKind = "spikes"
+    unit = "spikes"
+
+    def __init__(
+        self,
+        spike_times: FloatArray,
+        unit_ends: npt.NDArray[np.int64],
+        *,
+        interval: tuple[float, float],
+        path: str,
+    ) -> None:
+        self.spike_times = spike_times
+        self.unit_ends = unit_ends
+        self._interval = interval
+        self.path = path
+
+    @property
+    def n_cells(self) -> int:
+        return len(self.unit_ends)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self._interval
+
+    def of_cell(self, cell: int) -> FloatArray:
+        """Spike times, in seconds, of the cell at row ``cell`` of the cell table."""
+        start = 0 if cell == 0 else int(self.unit_ends[cell - 1])
+        return self.spike_times[start : int(self.unit_ends[cell])]
+
+
+class Template(ABC):
+    """Frames of one stimulus by number: a movie or a set of images, read only when asked for."""
+
+    name: str
+    n_frames: int
+    height: int
+    width: int
+    #: Where the pixels come from: inside the NWB file, a movie beside it, or drawn from parameters.
+    origin: Literal["file", "external", "rendered"]
+
+    @abstractmethod
+    def read(self, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Frames by number, luminance as uint8 ``(len(frames), height, width)``, 255 the brightest."""
+
+
+@dataclass(frozen=True)
+class BehaviourSeries:
+    """One behavioural variable: ``values`` (time,) at ``timestamps`` (time,) seconds, NaN where unknown."""
+
+    name: str
+    timestamps: FloatArray
+    values: FloatArray
+    unit: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the reader saw, chose, guessed or left out, in a sentence the user can act on."""
+
+    level: Literal["info", "guess", "warning"]
+    object_path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a session came from: the file and the identifiers inside it."""
+
+    path: str
+    nwb_version: str
+    identifier: str
+    object_id: str
+    session_id: str
+    subject_id: str
+    species: str
+    #: Session start as ISO 8601 text.
+    session_start_time: str
+    #: DANDI asset the file was opened from, if any.
+    asset: str | None = None
+
+
+@dataclass
+class Session:
+    """One recording of one subject, opened lazily; use it as a context manager, or call :meth:`close`.
+
+    Attributes
+    ----------
+    traces : Traces or None
+        Neural activity, or ``None`` where the file holds none that can be used (``findings`` says why).
+    cells : DataFrame
+        One row per cell, columns :data:`CELL_COLUMNS`; ``x, y, z`` in micrometres, NaN where unknown.
+    presentations : DataFrame
+        One row per shown frame or image, columns :data:`PRESENTATION_COLUMNS`. ``template`` is a key of
+        ``templates`` or of ``missing_templates``; ``frame`` counts from 0 in the template and is -1 where nothing but
+        a grey screen was shown. ``repeat`` counts earlier showings of the same frame. Where a movie is missing its
+        frames cannot be told apart: its row then covers the whole showing, with frame 0.
+    templates : mapping of str to Template
+        Frames by template name, for every template whose pixels can be read.
+    missing_templates : mapping of str to str
+        Template name to the file that was looked for, or the reason why there are no pixels.
+    behaviour : mapping of str to BehaviourSeries
+        ``"running"`` and ``"pupil"`` where present; other names as in the file.
+    findings : list of Finding
+        What was found, chosen, guessed and left out.
+    """
+
+    key: str
+    traces: Traces | None
+    cells: pd.DataFrame
+    presentations: pd.DataFrame
+    templates: Mapping[str, Template]
+    missing_templates: Mapping[str, str]
+    behaviour: Mapping[str, BehaviourSeries]
+    provenance: Provenance
+    findings: list[Finding] = field(default_factory=list)
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close the file; lazily read parts cannot be read any more."""
+        if self.on_close is not None:
+            self.on_close()
+            self.on_close = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
