@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import json
 
 import numpy as np
 import numpy.typing as npt
@@ -98,10 +97,7 @@ class SessionLatents:
                     session=header["session"],
                     context=header["context"],
                     blocks=blocks,
-                    **{
-                        name: arrays[name]
-                        for name in ("time", "stop_time", "row", "presentation", "clip", "part")
-                    },
+                    **{name: arrays[name] for name in ("time", "stop_time", "row", "presentation", "clip", "part")},
                 )
         except (OSError, ValueError, KeyError) as problem:
             raise ModelError(

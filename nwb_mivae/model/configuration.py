@@ -1,0 +1,76 @@
+"""Settings of the model: sizes, the population encoder's design, and the weight of every term of the loss."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from nwb_mivae.configuration import Configuration
+
+__all__ = ["LossWeights", "ModelConfiguration", "Population"]
+
+Population = Literal["contextual", "coordinates", "pooled"]
+
+
+class LossWeights(Configuration):
+    """Weight of each term of the loss (design, section 4); every term is a mean per element or per latent.
+
+    A weight of 0 leaves its term out of the sum; it is still computed and logged.
+    """
+
+    neural_reconstruction: float = Field(1.0, ge=0)
+    stimulus_reconstruction: float = Field(1.0, ge=0)
+    neural_from_stimulus: float = Field(1.0, ge=0)
+    stimulus_from_neural: float = Field(1.0, ge=0)
+    fused_from_neural: float = Field(0.01, ge=0)
+    fused_from_stimulus: float = Field(0.01, ge=0)
+    shared_symmetric: float = Field(0.02, ge=0)
+    neural_private: float = Field(0.01, ge=0)
+    stimulus_private: float = Field(0.01, ge=0)
+    matching: float = Field(1.0, ge=0)
+    cross_covariance: float = Field(0.1, ge=0)
+
+
+class ModelConfiguration(Configuration):
+    """Sizes and design of miVAE; the defaults suit recordings of twenty to a few thousand cells at 36 x 64 pixels.
+
+    Attributes
+    ----------
+    population
+        Design of the population encoder: ``contextual`` (descriptors from coordinates and a functional fingerprint,
+        with the in-context ridge read-out), ``coordinates`` (descriptors from coordinates alone) or ``pooled`` (the
+        published design, which depends on the order of neurons in the file).
+    shared_latents, neural_private_latents, stimulus_private_latents
+        Latents per frame: K of ``z_xc`` and ``z_yc``, M of ``z_xm``, J of ``z_ym``.
+    stimulus_features
+        F, size of the features ``f(y)`` that fingerprints and the ridge read-out are made of.
+    fingerprint_lags
+        Lags, in frames, at which activity is compared with earlier stimulus features; they should cover the
+        indicator's decay.
+    readout_offsets
+        Frames, relative to the stimulus frame, at which the ridge read-out looks at activity.
+    readout_frames
+        Largest number of context frames for the ridge in its dual form, used where cells times offsets exceed
+        ``readout_primal_size``; beyond it, frames are taken evenly.
+    """
+
+    population: Population = "contextual"
+    shared_latents: PositiveInt = 16
+    neural_private_latents: PositiveInt = 8
+    stimulus_private_latents: PositiveInt = 16
+    stimulus_features: PositiveInt = 32
+    stimulus_channels: PositiveInt = 16
+    descriptor_size: PositiveInt = 64
+    population_size: PositiveInt = 64
+    hidden_size: PositiveInt = 96
+    coordinate_bands: PositiveInt = 6
+    coordinate_scale: PositiveFloat = Field(1000.0, description="micrometres that one turn of the slowest band spans")
+    fingerprint_lags: tuple[int, ...] = (0, 3, 6, 10)
+    fingerprint_ridge: PositiveFloat = 0.1
+    readout_offsets: tuple[int, ...] = (0, 3, 6)
+    readout_ridge: PositiveFloat = Field(100.0, description="initial ridge penalty; it is learned")
+    readout_primal_size: PositiveInt = 4000
+    readout_frames: PositiveInt = 4096
+    pooled_bins: PositiveInt = 256
+    loss: LossWeights = LossWeights()
