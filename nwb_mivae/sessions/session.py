@@ -26,6 +26,7 @@ __all__ = [
     "Session",
     "SpikeTrains",
     "Template",
+    "TraceCandidate",
     "TraceKind",
     "Traces",
 ]
@@ -200,6 +201,37 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class TraceCandidate:
+    """Neural activity that a file offers: what was chosen, and what was not and why.
+
+    Attributes
+    ----------
+    path : str
+        Path of the object inside the file; ``SessionsConfiguration(trace=path)`` chooses it.
+    kind : TraceKind
+        What the values are, judged by name and container.
+    shape : tuple of int
+        As stored; for units ``(units,)``.
+    orientation : str
+        How it is stored: ``"time x cells"``, ``"cells x time"``, ``"ragged"`` or ``"unknown"``.
+    plane : str
+        Imaging plane, or an empty string.
+    chosen : bool
+        Whether ``Session.traces`` holds it.
+    reason : str
+        Why it was chosen or not.
+    """
+
+    path: str
+    kind: TraceKind
+    shape: tuple[int, ...]
+    orientation: str
+    plane: str
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a session came from: the file and the identifiers inside it."""
 
@@ -228,9 +260,10 @@ class Session:
         One row per cell, columns :data:`CELL_COLUMNS`; ``x, y, z`` in micrometres, NaN where unknown.
     presentations : DataFrame
         One row per shown frame or image, columns :data:`PRESENTATION_COLUMNS`. ``template`` is a key of
-        ``templates`` or of ``missing_templates``; ``frame`` counts from 0 in the template and is -1 where nothing but
-        a grey screen was shown. ``repeat`` counts earlier showings of the same frame. Where a movie is missing its
-        frames cannot be told apart: its row then covers the whole showing, with frame 0.
+        ``templates`` or of ``missing_templates``; ``frame`` counts from 0 in the template. Where nothing but a grey
+        screen was shown ``frame`` is -1 and ``template`` empty. ``repeat`` counts earlier showings of the same frame,
+        ``block`` is the file's own block number or -1. Where a movie is missing its frames cannot be told apart: its
+        row then covers the whole showing, with frame 0.
     templates : mapping of str to Template
         Frames by template name, for every template whose pixels can be read.
     missing_templates : mapping of str to str
@@ -239,6 +272,8 @@ class Session:
         ``"running"`` and ``"pupil"`` where present; other names as in the file.
     findings : list of Finding
         What was found, chosen, guessed and left out.
+    candidates : list of TraceCandidate
+        Every set of traces the file offers, the chosen ones included.
     """
 
     key: str
@@ -250,6 +285,7 @@ class Session:
     behaviour: Mapping[str, BehaviourSeries]
     provenance: Provenance
     findings: list[Finding] = field(default_factory=list)
+    candidates: list[TraceCandidate] = field(default_factory=list)
     on_close: Callable[[], None] | None = None
 
     def close(self) -> None:
