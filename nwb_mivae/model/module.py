@@ -42,6 +42,8 @@ class ModuleShape:
     trace_kind: str
     #: Frames per second of the clips; a frame-based lag means another time at another rate.
     frame_rate: float
+    #: Frames per clip that the module was trained on, and that inference uses.
+    clip_frames: int
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -50,6 +52,7 @@ class ModuleShape:
             "n_auxiliary": self.n_auxiliary,
             "trace_kind": self.trace_kind,
             "frame_rate": self.frame_rate,
+            "clip_frames": self.clip_frames,
         }
 
 

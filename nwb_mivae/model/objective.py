@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,8 +12,7 @@ from nwb_mivae.model.gaussian import Gaussian
 __all__ = ["LossTerms", "cross_covariance", "expected_squared_distance", "matching_loss", "same_stimulus"]
 
 
-@dataclass(frozen=True)
-class LossTerms:
+class LossTerms(NamedTuple):
     """The loss of one step: ``total`` to descend on, each unweighted term, and figures worth watching."""
 
     total: Tensor
