@@ -1,5 +1,17 @@
 """A trained model and a stored session in; the animal's context, its latents, and what they generate out."""
 
+from nwb_mivae.inference.context import session_context
+from nwb_mivae.inference.encoding import encode_clips, session_latents
+from nwb_mivae.inference.generation import generate_frames, generate_traces
 from nwb_mivae.inference.latents import BLOCKS, LatentBlock, SessionLatents
 
-__all__ = ["BLOCKS", "LatentBlock", "SessionLatents"]
+__all__ = [
+    "BLOCKS",
+    "LatentBlock",
+    "SessionLatents",
+    "encode_clips",
+    "generate_frames",
+    "generate_traces",
+    "session_context",
+    "session_latents",
+]
