@@ -1,0 +1,175 @@
+"""The dandi client, made to answer or fail within seconds, without asking questions and without reporting home."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+# The client would otherwise ask a third party for newer versions of itself.
+os.environ.setdefault("DANDI_NO_ET", "1")
+
+import requests
+from dandi.consts import RETRY_STATUSES, DandiInstance, known_instances
+from dandi.dandiapi import DandiAPIClient
+from dandi.exceptions import NotFoundError
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from nwb_mivae.errors import ArchiveError
+
+__all__ = ["ArchiveClient", "archive_errors", "resolve_instance", "with_token_if_asked"]
+
+# Without a handler of its own, every failed request would print a traceback beside our one clear sentence.
+logging.getLogger("dandi").addHandler(logging.NullHandler())
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+class _PromptSession(requests.Session):
+    """A session that gives up after one more try.
+
+    The dandi client repeats every failed request twelve times over about a minute. It does so for two exceptions of
+    requests; one of another family ends the matter at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        retry = Retry(
+            total=2,
+            connect=1,
+            read=1,
+            status=2,
+            backoff_factor=0.3,
+            status_forcelist=RETRY_STATUSES,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    def request(self, method: str, url: str, *args: Any, **settings: Any) -> requests.Response:
+        settings["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
+        where = str(url).split("?", 1)[0]  # a signed address carries its signature in the query
+        try:
+            response = super().request(method, url, *args, **settings)
+        except (requests.ConnectionError, requests.Timeout) as problem:
+            raise ArchiveError(
+                f"no answer from the archive ({type(problem).__name__})",
+                expected="a DANDI archive that can be reached",
+                remedy="check the network and the archive's status page, then repeat: finished files are kept and "
+                "unfinished ones resume",
+                file=where,
+            ) from problem
+        if response.status_code in RETRY_STATUSES:
+            raise ArchiveError(
+                f"status {response.status_code}, repeatedly",
+                expected="an archive that is ready to answer",
+                remedy="wait a few minutes and repeat: finished files are kept and unfinished ones resume",
+                file=where,
+            )
+        return response
+
+
+class ArchiveClient(DandiAPIClient):
+    """A client of one archive that knows its token only from the environment and never asks for it.
+
+    Parameters
+    ----------
+    instance : str, optional
+        A name the dandi client knows, or the URL of an API; by default ``DANDI_INSTANCE`` or ``"dandi"``.
+    """
+
+    def __init__(self, instance: str | None = None) -> None:
+        super().__init__(dandi_instance=resolve_instance(instance))
+        session = _PromptSession()
+        session.headers.update(self.session.headers)
+        self.session: requests.Session = session
+
+    def dandi_authenticate(self) -> None:
+        """Use the token of the environment; the client's own method would wait at a prompt."""
+        variable = self.api_key_env_var
+        token = os.environ.get(variable)
+        if not token:
+            raise ArchiveError(
+                "data that the archive shows to its owners only",
+                expected=f"a token in the environment variable {variable}",
+                remedy="set it for this command, or use a public dandiset",
+                file=self.api_url,
+            )
+        self.session.headers["Authorization"] = f"token {token}"
+
+
+def resolve_instance(instance: str | None = None) -> DandiInstance:
+    """The archive by name or API URL, without asking the network.
+
+    Raises
+    ------
+    ArchiveError
+        If the name is unknown or the URL is not a plain http(s) address.
+    """
+    instance = instance or os.environ.get("DANDI_INSTANCE") or "dandi"
+    if instance in known_instances:
+        return known_instances[instance]
+    parts = urlsplit(instance)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise ArchiveError(
+            f"an archive that is not known ({instance if '@' not in instance else 'a URL with credentials'!r})",
+            expected=f"one of {', '.join(known_instances)}, or the URL of an API without credentials in it",
+            remedy="correct the name of the archive",
+        )
+    api = instance.rstrip("/")
+    for known in known_instances.values():
+        if api in {url.rstrip("/") for url in known.urls()}:
+            return known
+    if not api.endswith("/api"):
+        api += "/api"
+    return DandiInstance(name=api, gui=None, api=api)
+
+
+@contextmanager
+def archive_errors(address: str) -> Iterator[None]:
+    """Turn whatever the dandi client raises inside the block into one :class:`ArchiveError` about ``address``."""
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except NotFoundError as problem:
+        raise ArchiveError(
+            "nothing under this address",
+            expected="a dandiset, version and asset that exist",
+            remedy="check the six digits and the version on the dandiset's page",
+            file=address,
+        ) from problem
+    except requests.HTTPError as problem:
+        status = "an error" if problem.response is None else f"status {problem.response.status_code}"
+        raise ArchiveError(
+            f"{status} instead of an answer",
+            expected="a dandiset one may read",
+            remedy="check the address and, for data under embargo, the token in the environment",
+            file=address,
+        ) from problem
+    except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError, AssertionError) as problem:
+        raise ArchiveError(
+            f"an answer that is not the DANDI API's ({type(problem).__name__})",
+            expected="the answers of a DANDI archive",
+            remedy="check the archive's address",
+            file=address,
+        ) from problem
+
+
+def with_token_if_asked(client: ArchiveClient, call: Callable[[], T]) -> T:
+    """Do ``call`` without a token, and once more with it where the archive asks for one."""
+    try:
+        return call()
+    except requests.HTTPError as problem:
+        if problem.response is None or problem.response.status_code not in (401, 403):
+            raise
+    client.dandi_authenticate()
+    return call()
