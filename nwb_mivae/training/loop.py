@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -33,6 +34,11 @@ __all__ = ["fit", "make_module"]
 #: Names of the streams that one seed is split into.
 _WEIGHTS, _SAMPLES = 0, 1
 
+#: Settings that change what is written, and where it is computed, but not what is learned.
+_WITHOUT_EFFECT = {"log_every", "validate_every", "validation_clips", "checkpoint_every", "accelerator", "devices"}
+
+Starts = npt.NDArray[np.int64]
+
 
 def make_module(
     store: ClipStore, split: Split, model: ModelConfiguration, episodes: EpisodeConfiguration, *, seed: int
@@ -55,8 +61,9 @@ def make_module(
         )
     auxiliary = {tuple(session.auxiliary_names) for session in sessions}
     if len(auxiliary) != 1:
+        described = " / ".join(", ".join(names) or "none" for names in sorted(auxiliary))
         raise TrainingError(
-            f"sessions with different auxiliary variables ({' / '.join(', '.join(names) for names in sorted(auxiliary))})",
+            f"sessions with different auxiliary variables ({described})",
             expected="the same variables in every session",
             remedy="prepare the store again with all sessions at once",
             file=store.path,
@@ -125,23 +132,7 @@ def fit(
         "training": training.model_dump(mode="json"),
         "episodes": episodes.model_dump(mode="json"),
     }
-    # How often something is written does not change what is learned.
-    belongs_to = fingerprint_of(
-        {
-            **settings,
-            "training": training.model_dump(
-                mode="json",
-                exclude={
-                    "log_every",
-                    "validate_every",
-                    "validation_clips",
-                    "checkpoint_every",
-                    "accelerator",
-                    "devices",
-                },
-            ),
-        }
-    )
+    belongs_to = fingerprint_of({**settings, "training": training.model_dump(mode="json", exclude=_WITHOUT_EFFECT)})
     checkpoint = _checkpoint_to_resume(run, belongs_to) if resume else None
     first = 0 if checkpoint is None else checkpoint.step
 
@@ -177,7 +168,11 @@ def fit(
             if fabric.is_global_zero:
                 row: dict[str, float] = {}
                 if done % training.log_every == 0 or done == training.steps or done == 1:
-                    row = {"total": float(loss.total.detach()), "learning_rate": rate, "gradient_norm": float(norm)}
+                    row = {
+                        "total": float(loss.total.detach()),
+                        "learning_rate": rate,
+                        "gradient_norm": float(norm or 0.0),
+                    }
                     row |= {name: float(value.detach()) for name, value in (loss.terms | loss.figures).items()}
                 if validation and (done % training.validate_every == 0 or done == training.steps):
                     row |= _validate(module, validation, fabric)
@@ -268,9 +263,7 @@ def _validation_episodes(
     return found
 
 
-def _evenly(
-    starts: np.ndarray[tuple[int], np.dtype[np.int64]], count: int
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _evenly(starts: Starts, count: int) -> Starts:
     if len(starts) <= count:
         return starts
     return starts[np.linspace(0, len(starts) - 1, count).round().astype(np.int64)]

@@ -1,0 +1,263 @@
+"""The user's object: one name for a model, the data it is used on, and what can be asked of it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nwb_mivae.errors import ModelError
+from nwb_mivae.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution
+    from nwb_mivae.clips import ClipStore, EpisodeConfiguration, Split, SplitConfiguration
+    from nwb_mivae.evaluation import Evaluation, EvaluationConfiguration
+    from nwb_mivae.inference import SessionLatents
+    from nwb_mivae.model import Context, MiVAEModule, ModelConfiguration
+    from nwb_mivae.training import TrainingConfiguration
+
+    Progress = Callable[[str, int, int], None]
+
+__all__ = ["MiVAE"]
+
+
+class MiVAE:
+    """miVAE for people who have sessions: train it, ask it for latents, attribution, frames and traces, save it.
+
+    Parameters
+    ----------
+    configuration : ModelConfiguration, optional
+        Sizes and design of the model; the defaults suit most recordings.
+
+    Examples
+    --------
+    >>> from nwb_mivae import MiVAE, prepare  # doctest: +SKIP
+    >>> store = prepare(["sub-1.nwb", "sub-2.nwb", "sub-3.nwb"], "store")  # doctest: +SKIP
+    >>> model = MiVAE().fit(store, "run")  # doctest: +SKIP
+    >>> latents = model.latents("sub-3")  # an animal held out of training  # doctest: +SKIP
+    """
+
+    def __init__(self, configuration: ModelConfiguration | None = None) -> None:
+        self.configuration = configuration
+        self._module: MiVAEModule | None = None
+        self._store: ClipStore | None = None
+        self._split: Split | None = None
+        self._contexts: dict[str, Context | None] = {}
+
+    def __repr__(self) -> str:
+        if self._module is None:
+            return "MiVAE (not trained)"
+        parameters = sum(parameter.numel() for parameter in self._module.parameters())
+        sessions = "no sessions" if self._store is None else f"{len(self._store.sessions)} sessions"
+        return f"MiVAE ({self._module.configuration.population}, {parameters:,} parameters, {sessions})"
+
+    @property
+    def module(self) -> MiVAEModule:
+        """The network itself."""
+        if self._module is None:
+            raise ModelError("a model that was not trained", expected="a trained one", remedy="call fit, or MiVAE.load")
+        return self._module
+
+    @property
+    def store(self) -> ClipStore:
+        """The prepared sessions the model is used on."""
+        if self._store is None:
+            raise ModelError(
+                "a model without sessions",
+                expected="a clip store",
+                remedy="call model.use(store), or MiVAE.load(run, store)",
+            )
+        return self._store
+
+    @property
+    def split(self) -> Split:
+        """Which sessions and which stimulus content are held out."""
+        if self._split is None:
+            raise ModelError(
+                "a model without a split of its sessions", expected="a split", remedy="call model.use(store)"
+            )
+        return self._split
+
+    def fit(
+        self,
+        store: ClipStore,
+        run: str | PathLike[str],
+        *,
+        split: SplitConfiguration | None = None,
+        training: TrainingConfiguration | None = None,
+        episodes: EpisodeConfiguration | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> MiVAE:
+        """Train on a store's sessions, holding out animals and stimulus content as ``split`` says.
+
+        Parameters
+        ----------
+        store : ClipStore
+            From :func:`nwb_mivae.prepare`.
+        run : path-like
+            Directory that receives the model, the log and the provenance.
+        split, training, episodes : configuration, optional
+            The defaults hold out one animal of three or more, and a fifth of the content.
+        resume : bool
+            Go on from the run's checkpoint.
+        progress : callable, optional
+            ``progress(description, done, total)``.
+        """
+        from nwb_mivae.clips import make_split
+        from nwb_mivae.training import fit
+
+        made = make_split(store, split, n_frames=episodes.clip_frames) if episodes else make_split(store, split)
+        self._module = fit(
+            store,
+            made,
+            Run.at(run),
+            model=self.configuration,
+            training=training,
+            episodes=episodes,
+            resume=resume,
+            progress=progress,
+        )
+        self._attach(store, made)
+        return self
+
+    def use(self, store: ClipStore, split: Split | None = None) -> MiVAE:
+        """Use the trained model on other sessions, of animals it may never have seen; nothing is trained.
+
+        Without a split, one is made in which no animal trains and a fifth of the content is kept for testing.
+        """
+        from nwb_mivae.clips import SplitConfiguration, make_split
+
+        if split is None:
+            subjects = sorted({session.subject for session in store.sessions.values()})
+            split = make_split(store, SplitConfiguration(held_out=subjects))
+        shape = self.module.shape
+        if (store.height, store.width) != (shape.height, shape.width):
+            raise ModelError(
+                f"frames of {store.height} x {store.width} pixels",
+                expected=f"{shape.height} x {shape.width}, as the model was trained on",
+                remedy="prepare the sessions with the configuration of the model's own store",
+                file=store.path,
+            )
+        self._attach(store, split)
+        return self
+
+    def _attach(self, store: ClipStore, split: Split) -> None:
+        self._store, self._split = store, split
+        self._contexts = {}
+
+    def context(self, session: str) -> Context | None:
+        """What the session's own training part says about its neurons; computed once per session."""
+        if session not in self._contexts:
+            from nwb_mivae.inference import session_context
+
+            self._contexts[session] = session_context(self.module, self.store, self.split, self._known(session))
+        return self._contexts[session]
+
+    def latents(self, session: str, *, progress: Progress | None = None) -> SessionLatents:
+        """Latents of one session, of an animal trained on or not: means and variances on the session's clock."""
+        from nwb_mivae.inference import session_latents
+
+        return session_latents(self.module, self.store, self.split, session, self.context(session), progress=progress)
+
+    def generate(
+        self, session: str, starts: npt.NDArray[np.int64], what: Literal["frames", "traces"]
+    ) -> npt.NDArray[np.float32]:
+        """What one modality says of the other for clips of a session.
+
+        Parameters
+        ----------
+        session : str
+            Key of the session.
+        starts : ndarray of int64, (B,)
+            Rows of the stored session at which clips start, for example ``model.split.clip_starts(session, 2, ...)``.
+        what : {"frames", "traces"}
+            ``frames``: luminance (B, T, H, W) in (0, 1) from activity; ``traces``: standardised activity (B, T, N)
+            from frames.
+        """
+        from nwb_mivae.clips import load_clips
+        from nwb_mivae.inference import generate_frames, generate_traces
+
+        context = self.context(session)
+        batch = load_clips(self.store, self.split, session, starts, n_frames=self.module.shape.clip_frames)
+        if what == "frames":
+            frames: npt.NDArray[np.float32] = generate_frames(self.module, batch, context)[:, :, 0].numpy()
+            return frames
+        traces: npt.NDArray[np.float32] = generate_traces(self.module, batch, context).numpy()
+        return traces
+
+    def evaluate(
+        self,
+        configuration: EvaluationConfiguration | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """Metrics on held-out content, for trained and held-out animals, each with its controls."""
+        from nwb_mivae.evaluation import EvaluationConfiguration, evaluate
+
+        return evaluate(
+            self.module,
+            self.store,
+            self.split,
+            configuration=configuration or EvaluationConfiguration(),
+            seed=seed,
+            progress=progress,
+        )
+
+    def attribute(
+        self,
+        session: str,
+        configuration: AttributionConfiguration | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> SessionAttribution:
+        """Trace a session's latents back to its neurons and to stimulus pixels."""
+        from nwb_mivae.attribution import AttributionConfiguration, attribute
+
+        return attribute(
+            self.module,
+            self.store,
+            self.split,
+            self._known(session),
+            configuration=configuration or AttributionConfiguration(),
+            seed=seed,
+            progress=progress,
+        )
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the model as safetensors and JSON into ``folder``."""
+        from nwb_mivae.model import save_module
+
+        save_module(self.module, folder)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], store: ClipStore | None = None) -> MiVAE:
+        """Load a model folder, or a run (whose split is then used on ``store``); nothing in it is executed."""
+        from nwb_mivae.clips import Split
+        from nwb_mivae.model import load_module
+
+        run = Run.at(folder)
+        model = cls()
+        model._module = load_module(run.model if run.model.is_dir() else Path(folder))
+        model.configuration = model._module.configuration
+        if store is not None:
+            model.use(store, Split.load(run.split) if run.split.is_file() else None)
+        return model
+
+    def _known(self, session: str) -> str:
+        if session not in self.store.sessions:
+            raise ModelError(
+                f"no session {session!r}",
+                expected=f"one of {', '.join(sorted(self.store.sessions))}",
+                remedy="name one of these",
+                file=self.store.path,
+            )
+        return session
