@@ -1,0 +1,88 @@
+"""Natural movies: pans and zooms over photographs, joined by cuts."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nwb_mivae.simulation.photographs import Photographs
+
+__all__ = ["film"]
+
+_SHOT_SECONDS = (0.5, 2.0)
+_ZOOM_PROBABILITY = 0.3
+#: Largest change of scale during a zoom.
+_ZOOM_RATIO = 2.0
+#: Width of what is seen, as a share of the widest view the photograph allows.
+_VIEW_SHARE = (0.25, 0.75)
+#: Speed of pans, in frame widths per second.
+_PAN_SPEED = (0.1, 0.8)
+
+
+def film(
+    random: np.random.Generator,
+    photographs: Photographs,
+    *,
+    n_frames: int,
+    height: int,
+    width: int,
+    frame_rate: float,
+) -> npt.NDArray[np.uint8]:
+    """Film one movie: a cut to another place or photograph every 0.5 to 2 s, a pan or a zoom in between.
+
+    Returns
+    -------
+    ndarray of uint8, (n_frames, height, width)
+        Luminance, 255 the brightest.
+    """
+    from PIL import Image
+
+    movie = np.empty((n_frames, height, width), dtype=np.uint8)
+    frame = 0
+    before = -1
+    while frame < n_frames:
+        length = max(2, round(random.uniform(*_SHOT_SECONDS) * frame_rate))
+        number = int(random.integers(len(photographs)))
+        if number == before:
+            number = (number + 1) % len(photographs)
+        before = number
+        photograph = photographs[number]
+        mirrored = bool(random.integers(2))
+        boxes = _camera_path(random, photograph.size, length, height / width, frame_rate)
+        for box in boxes[: n_frames - frame]:
+            seen = photograph.resize((width, height), Image.Resampling.BILINEAR, box=tuple(box))
+            pixels = np.asarray(seen)
+            movie[frame] = pixels[:, ::-1] if mirrored else pixels
+            frame += 1
+    return movie
+
+
+def _camera_path(
+    random: np.random.Generator, size: tuple[int, int], length: int, aspect: float, frame_rate: float
+) -> npt.NDArray[np.float64]:
+    """Boxes (left, upper, right, lower) of each frame of a shot, inside a photograph of (width, height) ``size``."""
+    widest = min(size[0], size[1] / aspect)
+    start_width = widest * random.uniform(*_VIEW_SHARE)
+    end_width = start_width
+    if random.random() < _ZOOM_PROBABILITY:
+        end_width = float(np.clip(start_width * _ZOOM_RATIO ** random.uniform(-1.0, 1.0), 0.2 * widest, widest))
+    time = np.linspace(0.0, 1.0, length)
+    widths = start_width * (end_width / start_width) ** time
+    heights = widths * aspect
+
+    direction = random.uniform(0.0, 2.0 * np.pi)
+    distance = random.uniform(*_PAN_SPEED) * start_width * length / frame_rate
+    path = np.empty((length, 2))
+    for axis, (component, extent) in enumerate(
+        zip((np.cos(direction), np.sin(direction)), (widths, heights), strict=True)
+    ):
+        # The centre must stay half a view away from the border; a pan that would leave the photograph is shortened.
+        room = max(0.0, size[axis] - extent.max())
+        step = float(np.clip(component * distance, -room, room))
+        start = extent.max() / 2.0 + max(0.0, -step) + (room - abs(step)) * random.random()
+        path[:, axis] = start + step * time
+    boxes = np.stack(
+        [path[:, 0] - widths / 2, path[:, 1] - heights / 2, path[:, 0] + widths / 2, path[:, 1] + heights / 2], axis=1
+    )
+    limit = np.array([size[0], size[1], size[0], size[1]], dtype=np.float64)
+    return np.clip(boxes, 0.0, limit)
