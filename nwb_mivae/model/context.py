@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nwb_mivae.model.configuration import ModelConfiguration
+from nwb_mivae.model.precision import full_precision
 
 __all__ = ["Context", "ContextBuilder", "ContextSums", "with_offsets"]
 
@@ -70,8 +71,9 @@ class Context:
 
     def predict_features(self, neural: Tensor, offsets: Sequence[int]) -> Tensor:
         """The ridge read-out: activity ``(B, T, N)`` to predicted features ``(B, T, F)``."""
-        shifted = with_offsets(neural - self.neural_mean, offsets)
-        return torch.einsum("bton,onf->btf", shifted, self.readout) + self.feature_mean
+        with full_precision(neural):
+            shifted = with_offsets(neural - self.neural_mean, offsets)
+            return torch.einsum("bton,onf->btf", shifted, self.readout) + self.feature_mean
 
 
 def with_offsets(neural: Tensor, offsets: Sequence[int]) -> Tensor:
@@ -112,7 +114,10 @@ class ContextSums:
 
     def add(self, neural: Tensor, features: Tensor) -> None:
         """Add clips: activity ``(B, T, N)`` and stimulus features ``(B, T, F)``."""
-        neural, features = neural.float(), features.float()
+        with full_precision(neural):
+            self._add(neural.float(), features.float())
+
+    def _add(self, neural: Tensor, features: Tensor) -> None:
         clips, frames = neural.shape[:2]
         self.n_frames += clips * frames
         _accumulate(self.neural, neural.sum((0, 1)))
@@ -164,13 +169,14 @@ class ContextBuilder(nn.Module):
         n = sums.n_frames
         neural_mean = sums.neural[0] / n
         feature_mean = sums.features[0] / n
-        return Context(
-            fingerprints=self._fingerprints(sums, neural_mean, feature_mean),
-            readout=self._readout(sums, neural_mean, feature_mean),
-            neural_mean=neural_mean,
-            feature_mean=feature_mean,
-            n_frames=n,
-        )
+        with full_precision(neural_mean):
+            return Context(
+                fingerprints=self._fingerprints(sums, neural_mean, feature_mean),
+                readout=self._readout(sums, neural_mean, feature_mean),
+                neural_mean=neural_mean,
+                feature_mean=feature_mean,
+                n_frames=n,
+            )
 
     def _fingerprints(self, sums: ContextSums, neural_mean: Tensor, feature_mean: Tensor) -> Tensor:
         """``Cov(x(t), f(t - l)) (Cov(f) + lambda I)^-1`` of standardised activity and features, one row a neuron."""

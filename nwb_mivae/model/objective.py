@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nwb_mivae.model.gaussian import Gaussian
+from nwb_mivae.model.precision import full_precision
 
 __all__ = ["LossTerms", "cross_covariance", "expected_squared_distance", "matching_loss", "same_stimulus"]
 
@@ -26,7 +27,8 @@ def expected_squared_distance(first: Gaussian, second: Gaussian) -> Tensor:
     For independent Gaussians it is ``|mu_1 - mu_2|^2 + sum sigma_1^2 + sum sigma_2^2``.
     """
     a, b = first.mean.flatten(1), second.mean.flatten(1)
-    squares = a.square().sum(1)[:, None] + b.square().sum(1)[None, :] - 2 * a @ b.T
+    with full_precision(a):
+        squares = a.square().sum(1)[:, None] + b.square().sum(1)[None, :] - 2 * a @ b.T
     spread = first.variance.flatten(1).sum(1)[:, None] + second.variance.flatten(1).sum(1)[None, :]
     return (squares + spread) / a.shape[1]
 
@@ -66,4 +68,5 @@ def cross_covariance(shared: Tensor, private: Tensor) -> Tensor:
     first, second = shared.flatten(0, 1), private.flatten(0, 1)
     first = (first - first.mean(0)) / (first.std(0) + 1e-3)
     second = (second - second.mean(0)) / (second.std(0) + 1e-3)
-    return (first.T @ second / len(first)).square().mean()
+    with full_precision(first):
+        return (first.T @ second / len(first)).square().mean()
