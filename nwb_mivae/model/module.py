@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from nwb_mivae.clips.batch import Episode
 from nwb_mivae.errors import ModelError
 from nwb_mivae.model.configuration import ModelConfiguration
 from nwb_mivae.model.context import Context, ContextBuilder
@@ -20,6 +19,9 @@ from nwb_mivae.model.objective import LossTerms, cross_covariance, matching_loss
 from nwb_mivae.model.population import make_population
 from nwb_mivae.model.priors import PrivatePrior
 from nwb_mivae.model.stimulus_encoder import StimulusEncoder, StimulusPosterior
+
+if TYPE_CHECKING:
+    from nwb_mivae.clips.batch import Episode
 
 __all__ = ["MiVAEModule", "ModuleShape", "NeuralPosterior"]
 
@@ -192,7 +194,8 @@ class MiVAEModule(nn.Module):
             + cross_covariance(stimulus_all.mean, torch.cat(stimulus_private))
         )
         weights = self.configuration.loss.model_dump()
-        total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+        # Left out, not multiplied by 0: a term that nobody asked for must not make the loss NaN where it overflows.
+        total = torch.stack([weights[name] * value for name, value in terms.items() if weights[name] > 0]).sum()
         figures = {
             "matched": matched,
             "matching_scale": self.log_matching_scale.exp(),
