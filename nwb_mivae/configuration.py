@@ -21,7 +21,9 @@ __all__ = ["Configuration"]
 class Configuration(pydantic.BaseModel):
     """A typed, immutable set of settings that refuses unknown keys and impossible values."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, file: str | PathLike[str] | None = None) -> Self:
@@ -41,7 +43,7 @@ class Configuration(pydantic.BaseModel):
     def from_yaml(cls, path: str | PathLike[str]) -> Self:
         """Read a YAML file whose top level is a mapping of this class's keys."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_bytes()
         except OSError as problem:
             raise ConfigurationError(
                 f"a configuration file that cannot be read ({problem.strerror})",
@@ -50,8 +52,8 @@ class Configuration(pydantic.BaseModel):
                 file=path,
             ) from problem
         try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as problem:
+            values = yaml.safe_load(text.decode("utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as problem:
             raise ConfigurationError(
                 f"text that is not YAML ({' '.join(str(problem).split())})",
                 expected="a YAML mapping",
@@ -99,7 +101,9 @@ def _keys_at(cls: type[Configuration], location: tuple[int | str, ...]) -> list[
     current: type[pydantic.BaseModel] = cls
     for part in location:
         field = current.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel)):
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel)
+        ):
             return []
         current = field.annotation
     return list(current.model_fields)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +100,7 @@ class SessionLatents:
                     blocks=blocks,
                     **{name: arrays[name] for name in ("time", "stop_time", "row", "presentation", "clip", "part")},
                 )
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as problem:
             raise ModelError(
                 f"a file that holds no latents ({problem})",
                 expected="an .npz file written by SessionLatents.save",

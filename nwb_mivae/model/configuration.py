@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from nwb_mivae.configuration import Configuration
 
@@ -31,6 +31,12 @@ class LossWeights(Configuration):
     matching: float = Field(1.0, ge=0)
     cross_covariance: float = Field(0.1, ge=0)
 
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> LossWeights:
+        if not any(self.model_dump().values()):
+            raise ValueError("every weight is 0, so there is nothing to learn")
+        return self
+
 
 class ModelConfiguration(Configuration):
     """Sizes and design of miVAE; the defaults suit recordings of twenty to a few thousand cells at 36 x 64 pixels.
@@ -44,7 +50,8 @@ class ModelConfiguration(Configuration):
     shared_latents, neural_private_latents, stimulus_private_latents
         Latents per frame: K of ``z_xc`` and ``z_yc``, M of ``z_xm``, J of ``z_ym``.
     stimulus_features
-        F, size of the features ``f(y)`` that fingerprints and the ridge read-out are made of.
+        F, size of the features ``f(y)`` that fingerprints and the ridge read-out are made of; at least 2, because
+        features are normalised per frame and a single one would always be 0.
     fingerprint_lags
         Lags, in frames, at which activity is compared with earlier stimulus features; they should cover the
         indicator's decay.
@@ -59,16 +66,16 @@ class ModelConfiguration(Configuration):
     shared_latents: PositiveInt = 16
     neural_private_latents: PositiveInt = 8
     stimulus_private_latents: PositiveInt = 16
-    stimulus_features: PositiveInt = 32
+    stimulus_features: int = Field(32, ge=2)
     stimulus_channels: PositiveInt = 16
     descriptor_size: PositiveInt = 64
     population_size: PositiveInt = 64
     hidden_size: PositiveInt = 96
     coordinate_bands: PositiveInt = 6
     coordinate_scale: PositiveFloat = Field(1000.0, description="micrometres that one turn of the slowest band spans")
-    fingerprint_lags: tuple[int, ...] = (0, 3, 6, 10)
+    fingerprint_lags: tuple[NonNegativeInt, ...] = Field((0, 3, 6, 10), min_length=1)
     fingerprint_ridge: PositiveFloat = 0.1
-    readout_offsets: tuple[int, ...] = (0, 3, 6)
+    readout_offsets: tuple[int, ...] = Field((0, 3, 6), min_length=1)
     readout_ridge: PositiveFloat = Field(100.0, description="initial ridge penalty; it is learned")
     readout_primal_size: PositiveInt = 4000
     readout_frames: PositiveInt = 4096

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nwb_mivae.errors import ModelError, OutputError
+from nwb_mivae.errors import ConfigurationError, ModelError, OutputError
 from nwb_mivae.model.configuration import ModelConfiguration
 from nwb_mivae.model.module import MiVAEModule, ModuleShape
 from nwb_mivae.outputs import read_json, sha256_of_file, whole_directory, write_json
@@ -83,8 +83,18 @@ def load_module(folder: str | PathLike[str]) -> MiVAEModule:
             remedy="copy the folder again, whole",
             file=weights,
         )
-    configuration = ModelConfiguration.from_mapping(description["configuration"], file=folder / DESCRIPTION_FILE)
-    module = MiVAEModule(configuration, ModuleShape(**description["shape"]))
+    try:
+        configuration = ModelConfiguration.from_mapping(description["configuration"])
+        shape = ModuleShape(**description["shape"])
+    except (KeyError, TypeError, ValueError, ConfigurationError) as problem:
+        raise ModelError(
+            f"a description that no model can be built from ({problem})",
+            expected="the configuration and shape that this version writes",
+            remedy="use the version of nwb_mivae that wrote it, or copy the folder again",
+            file=folder,
+            object_path=DESCRIPTION_FILE,
+        ) from problem
+    module = MiVAEModule(configuration, shape)
     try:
         module.load_state_dict(load_file(weights))
     except (RuntimeError, SafetensorError) as problem:
