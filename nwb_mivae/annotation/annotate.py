@@ -1,0 +1,197 @@
+"""An annotated copy of a source file: all that was in it, and the results, each tied to the source's own rows."""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nwb_mivae.annotation.names import MODULE
+from nwb_mivae.annotation.record import ModelRecord
+from nwb_mivae.annotation.refusals import refuse_foreign_results, refuse_paths, refuse_source_changed
+from nwb_mivae.errors import AnnotationError
+from nwb_mivae.outputs import whole_file
+from nwb_mivae.provenance import package_version
+
+if TYPE_CHECKING:
+    from nwb_mivae.attribution import SessionAttribution
+    from nwb_mivae.clips import StoredSession
+    from nwb_mivae.inference.latents import SessionLatents
+    from nwb_mivae.sessions.nwb import OpenedFile
+
+__all__ = ["annotate"]
+
+
+def annotate(
+    source: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    latents: SessionLatents,
+    attribution: SessionAttribution | None = None,
+    stored: StoredSession,
+    model: ModelRecord,
+    overwrite: bool = False,
+) -> Path:
+    """Write a copy of ``source`` with latents and attribution added.
+
+    The copy is an export of the whole source: a new ``object_id`` for the file, the same ``identifier`` and, inside,
+    the same objects with their own ids. Results go to the processing module and the lab metadata ``mivae``:
+
+    * ``latents_BLOCK`` (``LatentSeries``): posterior mean and variance (frames, latents), at frame onsets in seconds;
+    * ``encoded_frames`` (``TimeIntervals``): start, stop, clip and split of these frames;
+    * ``presentation_latents_BLOCK_TABLE`` (``PresentationLatents``): the same by row of the source's presentation
+      table, where it has one;
+    * ``attribution_METHOD_cells`` (``RoiAttributionSeries`` or ``UnitAttributionSeries``) and
+      ``attribution_METHOD_stimulus`` (``StimulusAttributionSeries``), if ``attribution`` is given;
+    * the model, its training sessions, the source's digest and the context shown (``MIVAEAnnotation``).
+
+    The source is only read. The output is written beside its place and renamed, so it is there whole or not at all.
+
+    Parameters
+    ----------
+    source : path-like
+        The NWB file that ``stored`` was prepared from.
+    out : path-like
+        The file to write; :func:`annotated_name` proposes a name.
+    latents : SessionLatents
+        Latents of this session.
+    attribution : SessionAttribution, optional
+        Attribution of this session.
+    stored : StoredSession
+        The session in the clip store; tells which rows of the source the cells and presentations are.
+    model : ModelRecord
+        Where the results came from.
+    overwrite : bool
+        Replace ``out`` if it exists.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    AnnotationError
+        If the source changed since it was prepared, is annotated already or cannot be exported; if results and session
+        do not belong together; if a row is out of range; if ``out`` is the source or exists.
+    SessionError
+        If the source cannot be read.
+    OutputError
+        If the folder of ``out`` cannot be written.
+    """
+    source, out = Path(source), Path(out)
+    refuse_paths(source, out, overwrite=overwrite)
+    refuse_foreign_results(stored, latents, attribution, file=source)
+    digest = refuse_source_changed(source, stored)
+
+    from nwb_mivae.sessions.nwb import open_nwb
+
+    opened = open_nwb(source)
+    try:
+        _refuse_annotated(opened)
+        _add_results(opened, latents, attribution, stored, model, digest)
+        _keep_external_files(opened, out)
+        with whole_file(out, overwrite=overwrite) as beside:
+            _export(opened, beside)
+    finally:
+        opened.close()
+    return out
+
+
+def _refuse_annotated(opened: OpenedFile) -> None:
+    nwbfile = opened.nwbfile
+    for place, names in (("processing", nwbfile.processing), ("general", nwbfile.lab_meta_data)):
+        if MODULE in names:
+            raise AnnotationError(
+                f"an object named {MODULE!r}: the file is annotated already",
+                expected="a source without results",
+                remedy="annotate the original source, which its lab metadata names",
+                file=opened.path,
+                object_path=f"{place}/{MODULE}",
+            )
+
+
+def _add_results(
+    opened: OpenedFile,
+    latents: SessionLatents,
+    attribution: SessionAttribution | None,
+    stored: StoredSession,
+    model: ModelRecord,
+    digest: str,
+) -> None:
+    from nwb_mivae.annotation import objects as make
+
+    nwbfile = opened.nwbfile
+    at_path = _objects_by_path(opened)
+    annotation = make.annotation_object(stored, model, latents.context, digest=digest, object_id=str(nwbfile.object_id))
+    nwbfile.add_lab_meta_data(annotation)
+    module = nwbfile.create_processing_module(
+        name=MODULE,
+        description="Latents of a multi-modal identifiable VAE (miVAE) shared by neural activity and visual stimulus, "
+        f"and their attribution to cells and pixels, computed by nwb_mivae {package_version()}.",
+    )
+    for series in make.latent_series(latents, annotation.model):
+        module.add(series)
+    module.add(make.encoded_frames(latents))
+    for table in make.presentation_tables(stored, latents, annotation.model, at_path, file=opened.path):
+        module.add(table)
+    if attribution is not None:
+        for series in make.attribution_series(stored, attribution, annotation.model, at_path, file=opened.path):
+            module.add(series)
+    _add_generator(nwbfile)
+
+
+def _objects_by_path(opened: OpenedFile) -> dict[str, Any]:
+    # Columns and other parts of a table have builders too; the containers' own paths are unique.
+    return {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
+
+
+def _add_generator(nwbfile: Any) -> None:
+    before = (
+        [] if nwbfile.was_generated_by is None else [[str(text) for text in pair] for pair in nwbfile.was_generated_by]
+    )
+    nwbfile.fields["was_generated_by"] = np.array([*before, ["nwb_mivae", package_version()]], dtype=object)
+    nwbfile.set_modified()
+
+
+def _keep_external_files(opened: OpenedFile, out: Path) -> None:
+    """Let movies named relative to the source be found from the copy's folder; those that are absent stay as named."""
+    from pynwb.image import ImageSeries
+
+    here, there = opened.path.resolve().parent, out.resolve().parent
+    if here == there:
+        return
+    for series in opened.of_type(ImageSeries):
+        if series.external_file is None:
+            continue
+        names = [name.decode() if isinstance(name, bytes) else str(name) for name in series.external_file[:]]
+        moved = [
+            os.path.relpath(here / name, there) if _is_relative_and_present(here, name) else name for name in names
+        ]
+        if moved != names:
+            series.fields["external_file"] = moved
+            series.set_modified()
+
+
+def _is_relative_and_present(folder: Path, name: str) -> bool:
+    return "://" not in name and not Path(name).is_absolute() and (folder / name).exists()
+
+
+def _export(opened: OpenedFile, beside: Path) -> None:
+    from pynwb import NWBHDF5IO
+
+    # Only the file is a new object. Its parts keep their ids: they are the same ROIs, presentations and traces.
+    opened.nwbfile.generate_new_id(recurse=False)
+    try:
+        with NWBHDF5IO(str(beside), mode="w") as writing:
+            writing.export(src_io=opened.io, nwbfile=opened.nwbfile)
+    except Exception as problem:  # pynwb and hdmf raise every builtin there is for what they cannot write
+        raise AnnotationError(
+            f"a file that pynwb cannot export ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
+            expected="a source that can be copied object by object",
+            remedy="check it with `python -m pynwb.validate`",
+            file=opened.path,
+        ) from problem

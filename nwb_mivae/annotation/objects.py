@@ -1,0 +1,275 @@
+"""Results as NWB objects: ``ndx-mivae`` series and tables that refer to the source's own tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import ndx_mivae
+import numpy as np
+from hdmf.backends.hdf5 import H5DataIO
+from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
+from pynwb import TimeSeries
+from pynwb.core import NWBDataInterface
+from pynwb.epoch import TimeIntervals
+from pynwb.misc import Units
+from pynwb.ophys import PlaneSegmentation
+
+from nwb_mivae.annotation.names import ENCODED_FRAMES, PARTS
+from nwb_mivae.annotation.per_presentation import presentation_bins
+from nwb_mivae.annotation.record import ModelRecord, TrainingSession
+from nwb_mivae.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from nwb_mivae.attribution import SessionAttribution
+    from nwb_mivae.clips import StoredSession
+    from nwb_mivae.inference.latents import SessionLatents
+
+__all__ = [
+    "annotation_object",
+    "attribution_series",
+    "encoded_frames",
+    "latent_series",
+    "presentation_tables",
+]
+
+_BLOCK_WORDS = {
+    "neural_shared": "what animals share, driven by the stimulus, from neural activity",
+    "neural_private": "what belongs to this animal and session, from neural activity",
+    "stimulus_shared": "what of the stimulus the neurons carry, from the stimulus",
+    "stimulus_private": "the rest of the stimulus, from the stimulus",
+}
+_CHUNK_BYTES = 2**20
+
+# A shared latent of one modality is traced to that modality's own input; the score is taken at the other's estimate.
+_CELLS_TARGET, _PIXELS_TARGET = "neural_shared", "stimulus_shared"
+
+
+def annotation_object(
+    stored: StoredSession, model: ModelRecord, context: Mapping[str, Any], *, digest: str, object_id: str
+) -> Any:
+    """The lab metadata that says where the results came from."""
+    source = TrainingSession.of(stored)
+    return ndx_mivae.MIVAEAnnotation(
+        model=ndx_mivae.MIVAEModel(
+            model_name=model.name,
+            code_version=model.code_version,
+            weights_sha256=model.weights_sha256,
+            config=model.configuration,
+            training_sessions=ndx_mivae.TrainingSessionsTable.of_rows(
+                {
+                    "identifier": session.identifier,
+                    "source_object_id": session.object_id,
+                    "subject_id": session.subject_id,
+                    "file_name": session.file_name,
+                    "sha256": session.sha256,
+                    "dandi_asset": session.asset,
+                }
+                for session in model.training_sessions
+            ),
+        ),
+        source_file_name=source.file_name or None,
+        source_sha256=digest,
+        source_object_id=object_id,
+        source_dandi_asset=source.asset or None,
+        context_clips=int(context.get("clips", 0)),
+        context_in_minutes=float(context.get("minutes", 0.0)),
+    )
+
+
+def encoded_frames(latents: SessionLatents) -> TimeIntervals:
+    """The frames latents were computed for: when, in which clip, in which part of the split."""
+    columns = {
+        "start_time": ("Onset of the frame, in seconds.", latents.time),
+        "stop_time": ("End of the frame, in seconds.", latents.stop_time),
+        "clip": ("Number of the clip the frame was encoded in; frames of one clip are consecutive.", latents.clip),
+        "split": (
+            "Part of the split by stimulus: 'train' (also the context), 'validation' or 'test'.",
+            [PARTS[part] for part in latents.part],
+        ),
+    }
+    return TimeIntervals(
+        name=ENCODED_FRAMES,
+        description="Stimulus frames that latents were computed for, in the order of the latents.",
+        columns=[
+            VectorData(name=name, description=description, data=data) for name, (description, data) in columns.items()
+        ],
+    )
+
+
+def latent_series(latents: SessionLatents, model: Any) -> Iterator[Any]:
+    """One ``LatentSeries`` per block; the first holds the timestamps, the others link to them."""
+    timestamps: Any = np.asarray(latents.time, dtype=np.float64)
+    for name, block in latents.blocks.items():
+        series = ndx_mivae.LatentSeries(
+            name=f"latents_{name}",
+            description=f"Posterior mean and variance of the {name.replace('_', ' ')} latents: {_BLOCK_WORDS[name]}. "
+            "One sample per encoded stimulus frame, at its onset.",
+            data=_compressed(block.mean),
+            variance=_compressed(block.variance),
+            timestamps=timestamps,
+            space=name,
+            model=model,
+        )
+        timestamps = series
+        yield series
+
+
+def presentation_tables(
+    stored: StoredSession, latents: SessionLatents, model: Any, objects: Mapping[str, Any], *, file: Path
+) -> Iterator[Any]:
+    """One ``PresentationLatents`` per block and presentation table of the source.
+
+    Presentations the source keeps as a series (IndexSeries, ImageSeries) have no rows to refer to; the
+    ``LatentSeries`` has their latents all the same.
+    """
+    for bins in presentation_bins(stored, latents):
+        table = _object_at(objects, bins.table, file)
+        if not isinstance(table, DynamicTable):
+            continue
+        _refuse_rows(bins.rows, table, bins.table, file)
+        for name, block in latents.blocks.items():
+            mean, variance = bins.spread(block)
+            yield ndx_mivae.PresentationLatents.of_arrays(
+                name=f"presentation_latents_{name}_{_plain(PurePath(bins.table).name)}",
+                description=f"Posterior of the {name.replace('_', ' ')} latents for each row of {bins.table} that has "
+                "encoded frames, one bin per stimulus frame of the presentation.",
+                table=table,
+                rows=bins.rows,
+                mean=_compressed(mean),
+                variance=_compressed(variance),
+                bin_offsets_in_seconds=bins.offsets,
+                space=name,
+                model=model,
+            )
+
+
+def attribution_series(
+    stored: StoredSession, attribution: SessionAttribution, model: Any, objects: Mapping[str, Any], *, file: Path
+) -> Iterator[Any]:
+    """Attribution of the shared latents: per method one series for each table of cells and one for the pixels."""
+    timestamps: Any = np.asarray(attribution.time, dtype=np.float64)
+    settings = json.dumps(dict(attribution.settings))
+    stimulus = _one_stimulus(stored, attribution, objects)
+    tables = list(_cells_by_table(stored, objects, file))
+    for method, maps in attribution.methods.items():
+        common = {"method": method, "settings": settings, "model": model}
+        for path, table, cells, rows in tables:
+            kind, region_name = _kind_of_cells(table, path, file)
+            suffix = f"_{_plain(PurePath(path).name)}" if len(tables) > 1 else ""
+            region = DynamicTableRegion(
+                name=region_name, description=f"Attributed cells: rows of {path}.", data=rows, table=table
+            )
+            series = kind(
+                name=f"attribution_{method}_cells{suffix}",
+                description=f"Attribution ({method}) of the shared neural latents, summed over latents, to the activity "
+                "of each cell at each frame, per standard deviation of the cell's activity.",
+                data=_compressed(maps.neurons[:, cells]),
+                per_latent=maps.neurons_per_latent[:, cells],
+                target=_CELLS_TARGET,
+                baseline=_baseline(method, _PIXELS_TARGET),
+                timestamps=timestamps,
+                **{region_name: region},
+                **common,
+            )
+            timestamps = series if not isinstance(timestamps, TimeSeries) else timestamps
+            yield series
+        yield ndx_mivae.StimulusAttributionSeries(
+            name=f"attribution_{method}_stimulus",
+            description=f"Attribution ({method}) of the shared stimulus latents, summed over latents, to each pixel of "
+            "the frame at each frame, per unit of luminance (black 0, white 1), at the model's resolution.",
+            data=_compressed(maps.pixels),
+            per_latent=maps.pixels_per_latent,
+            target=_PIXELS_TARGET,
+            baseline=_baseline(method, _CELLS_TARGET),
+            stimulus=stimulus,
+            timestamps=timestamps,
+            **common,
+        )
+
+
+def _baseline(method: str, other: str) -> str | None:
+    return f"posterior mean of {other}" if method == "score" else None
+
+
+def _compressed(values: Any) -> H5DataIO:
+    """Gzip-compressed float32 in chunks of about a mebibyte along the first dimension (HDF5's default: none)."""
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    row_bytes = max(1, int(np.prod(values.shape[1:])) * values.itemsize)
+    rows = max(1, min(len(values), _CHUNK_BYTES // row_bytes))
+    return H5DataIO(values, compression="gzip", shuffle=True, chunks=(rows, *values.shape[1:]))
+
+
+def _plain(name: str) -> str:
+    # Names with "/" or ":" exist in published files, but cannot be given to a new object.
+    return re.sub(r"[^0-9A-Za-z_.-]", "_", name)
+
+
+def _cells_by_table(
+    stored: StoredSession, objects: Mapping[str, Any], file: Path
+) -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
+    paths = stored.cells["source_path"].to_numpy(dtype=object)
+    source_rows = stored.cells["source_row"].to_numpy(dtype=np.int64)
+    for path in dict.fromkeys(str(path) for path in paths):
+        cells = np.flatnonzero(paths == path)
+        table, rows = _object_at(objects, path, file), source_rows[cells]
+        if not isinstance(table, DynamicTable):
+            raise AnnotationError(
+                f"a {type(table).__name__}",
+                expected="the table of cells",
+                remedy="prepare the session again",
+                file=file,
+                object_path=path,
+            )
+        _refuse_rows(rows, table, path, file)
+        yield path, table, cells, rows
+
+
+def _kind_of_cells(table: DynamicTable, path: str, file: Path) -> tuple[Any, str]:
+    if isinstance(table, PlaneSegmentation):
+        return ndx_mivae.RoiAttributionSeries, "rois"
+    if isinstance(table, Units):
+        return ndx_mivae.UnitAttributionSeries, "units"
+    raise AnnotationError(
+        f"cells in a {type(table).__name__}",
+        expected="a PlaneSegmentation or the Units table",
+        remedy="prepare the session again",
+        file=file,
+        object_path=path,
+    )
+
+
+def _object_at(objects: Mapping[str, Any], path: str, file: Path) -> Any:
+    if path not in objects:
+        raise AnnotationError(
+            "no object at this path" if path else "rows that name no table",
+            expected="the table the session was prepared from",
+            remedy="prepare the session again from this file",
+            file=file,
+            object_path=path or "source_path",
+        )
+    return objects[path]
+
+
+def _refuse_rows(rows: np.ndarray, table: DynamicTable, path: str, file: Path) -> None:
+    if len(rows) and (rows.min() < 0 or rows.max() >= len(table)):
+        raise AnnotationError(
+            f"rows {rows.min()} to {rows.max()} in a table of {len(table)}",
+            expected=f"rows 0 to {len(table) - 1}",
+            remedy="prepare the session again from this file",
+            file=file,
+            object_path=path,
+        )
+
+
+def _one_stimulus(stored: StoredSession, attribution: SessionAttribution, objects: Mapping[str, Any]) -> Any:
+    """The stimulus series all attributed frames belong to, if they belong to one and it is a series."""
+    shown = np.unique(attribution.presentation)
+    if not len(stored.presentations) or shown[0] < 0:
+        return None
+    paths = set(stored.presentations["source_path"].to_numpy(dtype=object)[shown])
+    stimulus = objects.get(paths.pop()) if len(paths) == 1 else None
+    return stimulus if isinstance(stimulus, NWBDataInterface) and not isinstance(stimulus, DynamicTable) else None

@@ -1,0 +1,88 @@
+"""Latents sorted by the presentation they belong to: one row per row of the source's own presentation table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from nwb_mivae.clips import StoredSession
+    from nwb_mivae.inference.latents import LatentBlock, SessionLatents
+
+__all__ = ["PresentationBins", "presentation_bins"]
+
+
+class PresentationBins(NamedTuple):
+    """Where each encoded frame stands in one presentation table of the source.
+
+    Attributes
+    ----------
+    table : str
+        Path of the table inside the source file.
+    rows : ndarray of int64, (P,)
+        Rows of that table with at least one encoded frame, increasing.
+    offsets : ndarray of float64, (B,)
+        Start of each bin in seconds from the first frame of the presentation.
+    frames : ndarray of int64, (n,)
+        Encoded frames that belong to this table.
+    presentation, bin : ndarray of int64, (n,)
+        Their place in an array (P, B).
+    """
+
+    table: str
+    rows: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.float64]
+    frames: npt.NDArray[np.int64]
+    presentation: npt.NDArray[np.int64]
+    bin: npt.NDArray[np.int64]
+
+    def spread(self, block: LatentBlock) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Mean and variance as (P, B, latents) float32, NaN where no frame was encoded."""
+        shape = (len(self.rows), len(self.offsets), block.mean.shape[1])
+        mean, variance = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        mean[self.presentation, self.bin] = block.mean[self.frames]
+        variance[self.presentation, self.bin] = block.variance[self.frames]
+        return mean, variance
+
+
+def presentation_bins(stored: StoredSession, latents: SessionLatents) -> Iterator[PresentationBins]:
+    """Sort the encoded frames by presentation table, presentation and frame of the presentation.
+
+    A row of the source's table may show one frame or a whole movie, so a frame's bin is its rank among *all* stored
+    frames of its row, encoded or not; a frame that was not encoded leaves a gap instead of moving the others.
+    Frames that belong to no row of a table are left out.
+    """
+    # A frame without a presentation points at the entry appended last: no path, no row.
+    paths = np.append(stored.presentations["source_path"].to_numpy(dtype=object), "")
+    source_rows = np.append(stored.presentations["source_row"].to_numpy(dtype=np.int64), -1)
+    shown = np.asarray(stored.presentation, dtype=np.int64)
+    shown = np.where((shown >= 0) & (shown < len(paths) - 1), shown, -1)
+    path_of_frame, row_of_frame = paths[shown], source_rows[shown]
+    time = np.asarray(stored.time, dtype=np.float64)
+    for table in sorted({str(path) for path in paths if path}):
+        members = np.flatnonzero((path_of_frame == table) & (row_of_frame >= 0))
+        order = members[np.lexsort((time[members], row_of_frame[members]))]
+        is_first = np.diff(row_of_frame[order], prepend=-1) != 0
+        first = np.flatnonzero(is_first)[np.cumsum(is_first) - 1]
+        rank, offset = np.zeros(len(time), np.int64), np.zeros(len(time))
+        rank[order] = np.arange(len(order)) - first
+        offset[order] = time[order] - time[order[first]]
+        frames = np.flatnonzero(np.isin(latents.row, members))
+        if not len(frames):
+            continue
+        stored_rows = latents.row[frames]
+        rows, presentation = np.unique(row_of_frame[stored_rows], return_inverse=True)
+        bins = rank[stored_rows]
+        n_bins = int(bins.max()) + 1
+        offsets = np.array([np.median(offset[members[rank[members] == number]]) for number in range(n_bins)])
+        yield PresentationBins(
+            table=table,
+            rows=rows.astype(np.int64),
+            offsets=offsets,
+            frames=frames,
+            presentation=presentation.astype(np.int64),
+            bin=bins,
+        )
