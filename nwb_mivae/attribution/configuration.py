@@ -12,25 +12,30 @@ __all__ = ["AttributionConfiguration"]
 
 
 class AttributionConfiguration(Configuration):
-    """Which latents are traced back, by what, and at what cost."""
+    """What is traced back, by which methods, and at what cost.
 
-    methods: tuple[Literal["score", "fisher"], ...] = Field(
-        default=("score", "fisher"), min_length=1, description="Methods of the model page, section 5."
-    )
-    part: Literal["train", "validation", "test"] = Field(
-        default="test", description="Which part of the split the attributed clips come from."
-    )
-    clip_frames: int = Field(default=16, ge=1, description="Frames of a clip; as in training.")
-    clips: int | None = Field(
-        default=32, ge=1, description="At most so many clips per session, evenly spaced; null for all."
-    )
-    probes: int | None = Field(
-        default=4,
-        ge=2,
-        description="Random probes of the Jacobian per latent for `fisher`, with an error estimate in the result; "
-        "null for the exact value, at the cost of two vector-Jacobian products per frame and latent.",
-    )
-    clips_at_once: int = Field(default=8, ge=1, description="Clips differentiated together; bounds memory only.")
-    vectors_at_once: int = Field(
-        default=16, ge=1, description="Vector-Jacobian products of a clip done together; bounds memory only."
-    )
+    Attributes
+    ----------
+    methods
+        Methods of the design's section 5 offered so far.
+    part
+        Part of the split the attributed clips come from.
+    clips
+        At most so many clips per session, evenly over the recording; null takes all.
+    context
+        Whether neurons are read with the context of the animal's own recording, as latents are by default.
+    probes
+        Random probes of the Jacobian per latent for ``fisher``; the result states their error. Null computes it
+        exactly, at the cost of two vector-Jacobian products per frame and latent.
+    clips_at_once, vectors_at_once
+        Clips, and vector-Jacobian products of them, done together; they bound memory. The probes drawn, and so the
+        probes' noise, depend on them; exact figures do not.
+    """
+
+    methods: tuple[Literal["score", "fisher"], ...] = Field(default=("score", "fisher"), min_length=1)
+    part: Literal["train", "validation", "test"] = "test"
+    clips: int | None = Field(default=64, ge=1)
+    context: bool = True
+    probes: int | None = Field(default=4, ge=2)
+    clips_at_once: int = Field(default=8, ge=1)
+    vectors_at_once: int = Field(default=4, ge=1)

@@ -1,6 +1,7 @@
 """Metrics with their controls: what came out, beside what would have come out without knowledge."""
 
 from nwb_mivae.evaluation.configuration import EvaluationConfiguration
+from nwb_mivae.evaluation.evaluate import evaluate
 from nwb_mivae.evaluation.result import CONDITIONS, AcrossAnimals, ConditionMetrics, Evaluation, SessionEvaluation
 
 __all__ = [
@@ -10,4 +11,5 @@ __all__ = [
     "Evaluation",
     "EvaluationConfiguration",
     "SessionEvaluation",
+    "evaluate",
 ]

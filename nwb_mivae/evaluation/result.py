@@ -45,7 +45,7 @@ class SessionEvaluation(TypedDict):
 class AcrossAnimals(TypedDict):
     """Two animals that saw the same clips: ``z_xc`` of ``a`` looked up among ``z_xc`` of ``b``, and back, averaged.
 
-    ``held_out`` is true where both animals were held out.
+    ``held_out`` is true where at least one of the two animals was held out.
     """
 
     a: str
