@@ -1,0 +1,38 @@
+"""NWB files in, sessions out: the only room that knows where a recording lies in a file."""
+
+from nwb_mivae.sessions.configuration import SessionsConfiguration, UnitQuality
+from nwb_mivae.sessions.description import describe
+from nwb_mivae.sessions.reader import read_session
+from nwb_mivae.sessions.session import (
+    CELL_COLUMNS,
+    PRESENTATION_COLUMNS,
+    BehaviourSeries,
+    Finding,
+    Provenance,
+    SampledTraces,
+    Session,
+    SpikeTrains,
+    Template,
+    TraceCandidate,
+    TraceKind,
+    Traces,
+)
+
+__all__ = [
+    "CELL_COLUMNS",
+    "PRESENTATION_COLUMNS",
+    "BehaviourSeries",
+    "Finding",
+    "Provenance",
+    "SampledTraces",
+    "Session",
+    "SessionsConfiguration",
+    "SpikeTrains",
+    "Template",
+    "TraceCandidate",
+    "TraceKind",
+    "Traces",
+    "UnitQuality",
+    "describe",
+    "read_session",
+]

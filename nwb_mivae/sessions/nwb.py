@@ -1,0 +1,223 @@
+"""Opening NWB files, and refusing what is not one: every refusal names the file, the object and a remedy.
+
+Everything is found by neurodata type. Paths are only for telling the user where something lies.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from nwb_mivae.errors import SessionError
+from nwb_mivae.sessions.session import Finding, Provenance
+
+__all__ = ["OpenedFile", "as_text", "open_nwb", "text_values"]
+
+#: Warnings of pynwb and hdmf that a finding of ours says better, or that only concern who writes files.
+_REPEATED_WARNINGS = re.compile(
+    r"deprecated|should be transposed|has a rate of 0\.0 Hz|starting_frame|Either external_file or data must be"
+    r"|cached namespace|Ignoring the following cached|was not closed|Length of data does not match"
+    r"|does not match the length of (timestamps|rois)|namespace '.*' .*(version|already loaded)"
+    r"|No cached namespaces|linked table"
+)
+
+
+@dataclass
+class OpenedFile:
+    """An NWB file open for reading, with what was noticed on the way.
+
+    Attributes
+    ----------
+    path : Path
+        The local file.
+    io : pynwb.NWBHDF5IO
+        Open; closing it ends every lazy reading.
+    nwbfile : pynwb.NWBFile
+        The root of the file.
+    findings : list of Finding
+        What the reading noticed so far; :meth:`note` adds to it.
+    """
+
+    path: Path
+    io: Any
+    nwbfile: Any
+    findings: list[Finding] = field(default_factory=list)
+
+    def path_of(self, container: Any) -> str:
+        """Path of an object inside the file, such as ``processing/ophys/DfOverF/DfOverF``."""
+        builder = self.io.manager.get_builder(container)
+        return str(builder.path).removeprefix("root").strip("/")
+
+    def of_type(self, kind: type | tuple[type, ...]) -> list[Any]:
+        """Every object of a neurodata type (or of one derived from it), in order of path."""
+        found = [item for item in self.nwbfile.objects.values() if isinstance(item, kind)]
+        return sorted(found, key=self.path_of)
+
+    def note(self, level: Literal["info", "guess", "warning"], object_path: str, message: str) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(level, object_path, message))
+
+    def refusal(
+        self, found: str, *, object_path: str | None = None, expected: str | None = None, remedy: str | None = None
+    ) -> SessionError:
+        """A :class:`SessionError` about an object of this file, to be raised."""
+        return SessionError(found, expected=expected, remedy=remedy, file=self.path, object_path=object_path)
+
+    def provenance(self) -> Provenance:
+        """The identifiers inside the file."""
+        root = self.nwbfile
+        subject = root.subject
+        return Provenance(
+            path=str(self.path),
+            nwb_version=as_text(self.io.nwb_version[0]),
+            identifier=as_text(root.identifier),
+            object_id=as_text(root.object_id),
+            session_id=as_text(root.session_id),
+            subject_id=as_text(subject.subject_id) if subject is not None else "",
+            species=as_text(subject.species) if subject is not None else "",
+            session_start_time=root.session_start_time.isoformat(),
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self.io.close()
+
+
+def as_text(value: Any) -> str:
+    """Text of an attribute or cell that may be bytes (MatNWB), ``None`` or no text at all."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return str(value)
+
+
+def text_values(values: Iterable[Any]) -> npt.NDArray[np.object_]:
+    """A column as text, bytes decoded."""
+    items = list(values)
+    result = np.empty(len(items), dtype=object)
+    result[:] = [as_text(value) for value in items]
+    return result
+
+
+def open_nwb(path: str | PathLike[str]) -> OpenedFile:
+    """Open a local NWB 2 file for reading, with the extensions it carries in itself.
+
+    Raises
+    ------
+    SessionError
+        If the file is missing, may not be read, is cut off, is not HDF5, is not NWB, is NWB 1, or is damaged.
+    """
+    import pynwb
+
+    local = Path(fspath(path))
+    _refuse_what_is_no_nwb2(local)
+    io = None
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        try:
+            io = pynwb.NWBHDF5IO(str(local), mode="r", load_namespaces=True)
+            nwbfile = io.read()
+        except Exception as problem:  # pynwb and hdmf raise every builtin there is for a damaged file
+            if io is not None:
+                io.close()
+            raise SessionError(
+                f"a file that pynwb cannot read ({_one_line(problem)})",
+                expected="a valid NWB 2 file",
+                remedy="check it with `python -m pynwb.validate`, or download it again",
+                file=local,
+            ) from problem
+    opened = OpenedFile(local, io, nwbfile)
+    for message in dict.fromkeys(" ".join(str(item.message).split()) for item in seen):
+        if not _REPEATED_WARNINGS.search(message):
+            opened.note("info", "", f"pynwb says: {message}")
+    return opened
+
+
+def _refuse_what_is_no_nwb2(path: Path) -> None:
+    if path.is_dir():
+        raise SessionError(
+            "a folder", expected="an NWB file in HDF5", remedy="name the .nwb file; Zarr is not read", file=path
+        )
+    if not path.exists():
+        raise SessionError("no such file", expected="an NWB file", remedy="check the path", file=path)
+    try:
+        with h5py.File(path, "r") as root:
+            _refuse_without_version(path, root)
+    except PermissionError as problem:
+        raise SessionError(
+            "a file that may not be read",
+            expected="read permission",
+            remedy="ask its owner for permission to read it",
+            file=path,
+        ) from problem
+    except OSError as problem:
+        raise _unreadable(path, problem) from problem
+
+
+def _refuse_without_version(path: Path, root: Any) -> None:
+    if "nwb_version" in root.attrs:
+        version = as_text(root.attrs["nwb_version"])
+        if version.startswith(("2", "3")):
+            return
+    else:
+        stored = root.get("nwb_version")
+        version = as_text(stored[()]) if isinstance(stored, h5py.Dataset) and stored.shape == () else ""
+        if not version and "epochs" not in root:
+            raise SessionError(
+                "an HDF5 file without a version of NWB",
+                expected="the attribute nwb_version",
+                remedy="name a file that was written as NWB 2",
+                file=path,
+                object_path="/",
+            )
+    label = version or "NWB-1"
+    raise SessionError(
+        f"{label}, the NWB 1 format of the Allen Brain Observatory's first release, which pynwb cannot open",
+        expected="NWB 2",
+        remedy="use the same experiment from dandiset 000728, where these sessions are NWB 2",
+        file=path,
+        object_path="nwb_version",
+    )
+
+
+def _unreadable(path: Path, problem: OSError) -> SessionError:
+    message = str(problem)
+    size = path.stat().st_size
+    cut = re.search(r"stored_eof = (\d+)", message)
+    if "truncated file" in message:
+        whole = f"{int(cut.group(1)):,}" if cut else "more"
+        return SessionError(
+            f"only {size:,} bytes: the file is cut off, as after an interrupted download",
+            expected=f"{whole} bytes",
+            remedy="download it again",
+            file=path,
+            object_path="/",
+        )
+    if size == 0 or "signature not found" in message:
+        found = "an empty file" if size == 0 else f"{size:,} bytes that are not HDF5"
+        return SessionError(
+            found, expected="an NWB file in HDF5", remedy="check that it is the file, not a web page or a link to it",
+            file=path, object_path="/",
+        )  # fmt: skip
+    return SessionError(
+        f"a file that HDF5 cannot open ({_one_line(problem)})",
+        expected="an NWB file in HDF5",
+        remedy="download it again, or close the program that is writing it",
+        file=path,
+        object_path="/",
+    )
+
+
+def _one_line(problem: BaseException) -> str:
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
