@@ -54,9 +54,10 @@ class _PromptSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, HTTPAdapter(max_retries=retry))
 
-    def request(self, method: str, url: str, *args: Any, **settings: Any) -> requests.Response:
+    def request(self, method: str, url: str | bytes, *args: Any, **settings: Any) -> requests.Response:
         settings["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
-        where = str(url).split("?", 1)[0]  # a signed address carries its signature in the query
+        # A signed address carries its signature in the query.
+        where = (url.decode() if isinstance(url, bytes) else url).split("?", 1)[0]
         try:
             response = super().request(method, url, *args, **settings)
         except (requests.ConnectionError, requests.Timeout) as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -142,15 +143,14 @@ def _download(asset: Asset, target: Path, unfinished: Path, report: Callable[[in
 
     fetched = unfinished / "content"
     with archive_errors(asset.address), ArchiveClient(asset.instance) as client:
-        problem = _fetch(asset, client, unfinished, fetched.name, report)
-    if problem is None and fetched.is_file():
-        size = fetched.stat().st_size
-        problem = f"{size} bytes instead of {asset.size}" if size != asset.size else _digest_differs(asset, fetched)
-    if problem is not None or not fetched.is_file():
-        # What did arrive whole but wrong must not be resumed from; what is merely unfinished waits in its own folder.
-        fetched.unlink(missing_ok=True)
+        _fetch(asset, client, unfinished, fetched.name, report)
+    size = fetched.stat().st_size
+    wrong = f"{size} bytes instead of {asset.size}" if size != asset.size else _digest_differs(asset, fetched)
+    if wrong is not None:
+        # What arrived whole but wrong must not be resumed from.
+        shutil.rmtree(unfinished)
         raise ArchiveError(
-            f"a download that is not the asset ({problem or 'nothing arrived'})",
+            f"bytes that are not the asset's ({wrong})",
             expected="the bytes whose digest the archive states",
             remedy="repeat the command; if it fails again, report the asset to the archive",
             file=asset.address,
@@ -162,8 +162,8 @@ def _download(asset: Asset, target: Path, unfinished: Path, report: Callable[[in
         unfinished.parent.rmdir()
 
 
-def _fetch(asset: Asset, client: ArchiveClient, folder: Path, name: str, report: Callable[[int], None]) -> str | None:
-    """Run the downloader; give its own word on what went wrong, if anything did."""
+def _fetch(asset: Asset, client: ArchiveClient, folder: Path, name: str, report: Callable[[int], None]) -> None:
+    """Run the downloader; what it got is ``folder / name``, unless it says that the digest differs or it gave up."""
     from dandi.download import Downloader, DownloadExisting
 
     from nwb_mivae.archive.pinned import PinnedAssetURL
@@ -181,6 +181,13 @@ def _fetch(asset: Asset, client: ArchiveClient, folder: Path, name: str, report:
     for record in downloader.download_generator():
         if "done" in record:
             report(int(record["done"]))
-        if record.get("status") == "error":
-            return str(record.get("message", "no reason given"))
-    return None
+        # A digest that differs is found again, and said with both digests, by the check against the asset itself.
+        if record.get("status") == "error" and record.get("checksum") != "differs":
+            # The downloader quotes the signed address; its query is a key to the data.
+            reason = re.sub(r"\?\S+", "", str(record.get("message", "no reason given")))
+            raise ArchiveError(
+                f"a download that stopped ({reason})",
+                expected="the whole file",
+                remedy="repeat the command, which goes on where it stopped; under embargo, set the archive's token",
+                file=asset.address,
+            )
