@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nwb_mivae.attribution import METHODS, MethodAttribution, SessionAttribution
+from nwb_mivae.errors import AttributionError
+
+F, N, K, H, W = 6, 4, 2, 3, 5
+
+
+def attribution() -> SessionAttribution:
+    generator = np.random.default_rng(0)
+
+    def maps(*shape: int) -> np.ndarray:
+        return generator.standard_normal(shape).astype(np.float32)
+
+    return SessionAttribution(
+        session="a",
+        methods={
+            name: MethodAttribution(
+                neurons=maps(F, N), neurons_per_latent=maps(K, N), pixels=maps(F, H, W), pixels_per_latent=maps(K, H, W)
+            )
+            for name in METHODS
+        },
+        time=np.arange(F) / 30.0,
+        stop_time=np.arange(1, F + 1) / 30.0,
+        row=np.arange(F),
+        presentation=np.arange(F) + 2,
+        clip=np.repeat([0, 1], 3),
+        settings={"probes": None, "clips_used": 2},
+    )
+
+
+def test_what_is_saved_is_read_back_equal(tmp_path: Path) -> None:
+    saved = attribution()
+    saved.save(tmp_path / "a.npz")
+    read = SessionAttribution.load(tmp_path / "a.npz")
+    assert read.session == "a"
+    assert read.settings == saved.settings
+    assert list(read.methods) == list(METHODS)
+    for name in ("time", "stop_time", "row", "presentation", "clip"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(saved, name))
+    for name in METHODS:
+        for part in ("neurons", "neurons_per_latent", "pixels", "pixels_per_latent"):
+            found = getattr(read.methods[name], part)
+            np.testing.assert_array_equal(found, getattr(saved.methods[name], part))
+            assert found.dtype == np.float32
+
+
+def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    np.savez(tmp_path / "other.npz", a=np.arange(3))
+    np.savez(tmp_path / "pickle.npz", header=np.array([{"session": "a"}], dtype=object))
+    for name in ("missing", "text", "broken", "other", "pickle"):
+        with pytest.raises(AttributionError) as refused:
+            SessionAttribution.load(tmp_path / f"{name}.npz")
+        assert refused.value.file == str(tmp_path / f"{name}.npz")
+        assert refused.value.remedy
