@@ -1,3 +1,33 @@
 """The steps of a run, one function per command; each reads what earlier steps left in the run's directory."""
 
-from __future__ import annotations
+from nwb_mivae.pipeline.configuration import PipelineConfiguration
+from nwb_mivae.pipeline.demo import DEMO_SETTINGS, DemoResult, demo
+from nwb_mivae.pipeline.record import TrainedRun
+from nwb_mivae.pipeline.steps import (
+    annotate,
+    attribute,
+    evaluate,
+    inspect,
+    latents,
+    prepare,
+    report,
+    simulate,
+    train,
+)
+
+__all__ = [
+    "DEMO_SETTINGS",
+    "DemoResult",
+    "PipelineConfiguration",
+    "TrainedRun",
+    "annotate",
+    "attribute",
+    "demo",
+    "evaluate",
+    "inspect",
+    "latents",
+    "prepare",
+    "report",
+    "simulate",
+    "train",
+]

@@ -1,0 +1,80 @@
+"""The table that ``nwb-mivae inspect`` prints for one recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nwb_mivae.cli.terminal import printable
+
+__all__ = ["print_description"]
+
+#: So many lines of one kind are printed; --json has them all.
+_LINES_SHOWN = 12
+_MARKS = {"info": "", "guess": "guessed: ", "warning": "WARNING: "}
+
+
+def print_description(described: Mapping[str, Any]) -> None:
+    """Print what :func:`nwb_mivae.sessions.describe` found, as a table of two columns."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, lines in _parts(described):
+        shown = (
+            lines if len(lines) <= _LINES_SHOWN else [*lines[:_LINES_SHOWN], f"... {len(lines) - _LINES_SHOWN} more"]
+        )
+        # Text, not markup: brackets in a file's names are names.
+        table.add_row(name, Text(printable("\n".join(shown))))
+    console = Console()
+    console.print(Text(printable(str(described["key"])), style="bold underline"))
+    console.print(table)
+    console.print()
+
+
+def _parts(described: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    subject = described["subject"]
+    yield "file", [f"{described['file']} (NWB {described['nwb_version']})"]
+    yield "animal", [f"{subject['subject_id'] or 'not named'}, {subject['species'] or 'species not given'}"]
+    yield "activity", _activity(described["traces"])
+    cells = described["cells"]
+    areas = ", ".join(f"{area}: {count}" for area, count in cells["areas"].items())
+    positions = f"{cells['with_coordinates']} of them with a position in micrometres"
+    yield "cells", [f"{cells['number']}, {positions}; areas {areas or '-'}"]
+    yield "stimuli", [_stimulus(each) for each in described["stimuli"]] or ["none"]
+    if described["missing_templates"]:
+        yield "missing", [f"{name}: {why}" for name, why in described["missing_templates"].items()]
+    behaviour = [f"{each['name']} ({each['unit']}), {_hertz(each['rate'])}" for each in described["behaviour"]]
+    yield "behaviour", behaviour or ["none"]
+    findings = [
+        f"{_MARKS[each['level']]}{each['message']}" + (f" [{each['object_path']}]" if each["object_path"] else "")
+        for each in described["findings"]
+    ]
+    if findings:
+        yield "findings", findings
+
+
+def _activity(traces: Mapping[str, Any] | None) -> list[str]:
+    if traces is None:
+        return ["none that can be used"]
+    rate = f"{traces['spikes']:,} spikes" if "spikes" in traces else _hertz(traces["rate"])
+    return [f"{traces['kind']}, {rate}, {_seconds(traces['start'])} to {_seconds(traces['stop'])} [{traces['path']}]"]
+
+
+def _stimulus(stimulus: Mapping[str, Any]) -> str:
+    repeats = f", shown up to {stimulus['largest_repeat'] + 1} times" if stimulus["largest_repeat"] else ""
+    return (
+        f"{stimulus['source']}: {stimulus['source_rows']} rows, {stimulus['templates']} templates, "
+        f"{stimulus['distinct_frames']} distinct frames{repeats}; pixels {stimulus['pixels']}"
+    )
+
+
+def _hertz(rate: float | None) -> str:
+    return "rate unknown" if rate is None else f"{rate:.4g} Hz"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "?" if seconds is None else f"{seconds:.1f} s"

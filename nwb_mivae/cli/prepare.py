@@ -1,0 +1,67 @@
+"""``nwb-mivae prepare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nwb_mivae.cli.options import ConfigurationOption, SettingsOption, StimulusFolderOption
+from nwb_mivae.cli.terminal import REFUSED, JsonOption, QuietOption, Terminal
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="NWB files, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="STORE", help="Folder for the clip store.")],
+    stimulus_folder: StimulusFolderOption = None,
+    config: ConfigurationOption = None,
+    setting: SettingsOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    r"""Put recordings and stimuli on one clock.
+
+    Makes a clip store, ready for training: a folder of plain arrays with a manifest. The recordings are only read. A
+    recording that cannot be used is refused with the reason, and the others go on; running the same command again
+    redoes only what is missing or has changed.
+
+    \b
+    Examples:
+        nwb-mivae prepare recordings/ --out store
+        nwb-mivae prepare a.nwb b.nwb c.nwb --out store --set clips.height=36 --set clips.width=64
+    """
+    with Terminal(
+        as_json=as_json, quiet=quiet, after_interruption="Run the same command again: sessions already done are kept."
+    ) as terminal:
+        from nwb_mivae import pipeline
+
+        configuration = pipeline.PipelineConfiguration.given(config, setting or ())
+        store = pipeline.prepare(
+            recordings, out, configuration=configuration, stimulus_folder=stimulus_folder, progress=terminal.progress
+        )
+        sessions = [
+            {
+                "session": key,
+                "subject": stored.subject,
+                "cells": stored.n_cells,
+                "frames": stored.n_frames,
+                "valid_minutes": round(float(stored.valid.sum()) / stored.frame_rate / 60, 2),
+                "traces": stored.trace_kind,
+            }
+            for key, stored in store.sessions.items()
+        ]
+        failures = list(store.manifest["failures"])
+        lines = [
+            f"{each['session']}: {each['cells']} cells, {each['valid_minutes']} minutes of {each['traces']}"
+            for each in sessions
+        ]
+        lines += [f"REFUSED {each['file']}: {each['found']}; {each['remedy']}" for each in failures]
+        lines.append(f"{len(sessions)} sessions in {out}. Next: nwb-mivae train {out} --out run")
+        terminal.result(
+            {"store": str(out), "digest": store.digest, "sessions": sessions, "refused": failures},
+            "\n".join(lines),
+            exit_code=REFUSED if failures else 0,
+        )

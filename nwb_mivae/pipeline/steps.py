@@ -1,0 +1,343 @@
+"""The steps of a run, one function per command. Each reads what earlier steps left and can be repeated alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nwb_mivae.annotation import ModelRecord, annotated_name
+from nwb_mivae.annotation import annotate as write_annotated_copy
+from nwb_mivae.attribution import SessionAttribution
+from nwb_mivae.attribution import attribute as attribute_session
+from nwb_mivae.clips import ClipStore, Split, make_split
+from nwb_mivae.clips import prepare as prepare_store
+from nwb_mivae.errors import AnnotationError, NwbMivaeError, OutputError, SessionError
+from nwb_mivae.evaluation import Evaluation
+from nwb_mivae.evaluation import evaluate as evaluate_model
+from nwb_mivae.inference import SessionLatents, session_context, session_latents
+from nwb_mivae.outputs import whole_file
+from nwb_mivae.pipeline.configuration import PipelineConfiguration
+from nwb_mivae.pipeline.record import TrainedRun, record_step, relative_path, require_new
+from nwb_mivae.report import write_report
+from nwb_mivae.run import Run
+from nwb_mivae.sessions import SessionsConfiguration, describe, read_session
+from nwb_mivae.simulation import SimulatedAnimal, SimulationConfiguration
+from nwb_mivae.simulation import simulate as simulate_animals
+from nwb_mivae.training import fit
+
+if TYPE_CHECKING:
+    from nwb_mivae.clips import StoredSession
+
+    Progress = Callable[[str, int, int], None]
+    AnyPath = str | PathLike[str]
+
+__all__ = ["annotate", "attribute", "evaluate", "inspect", "latents", "prepare", "report", "simulate", "train"]
+
+
+def simulate(
+    out: AnyPath,
+    configuration: SimulationConfiguration | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[SimulatedAnimal]:
+    """Write simulated animals as NWB files into ``out``, the truth beside each; see :mod:`nwb_mivae.simulation`."""
+    return simulate_animals(out, configuration or SimulationConfiguration(), overwrite=overwrite, progress=progress)
+
+
+def nwb_files(sources: Iterable[AnyPath]) -> list[Path]:
+    """NWB files among ``sources``: files as they are, folders searched, in order of name.
+
+    Raises
+    ------
+    SessionError
+        If a source does not exist, or a folder holds no NWB file.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            inside = sorted(path for path in source.rglob("*.nwb") if not path.name.startswith("."))
+            if not inside:
+                raise SessionError(
+                    "a folder without NWB files", expected="files ending in .nwb", remedy="check the path", file=source
+                )
+            found += inside
+        elif source.exists():
+            found.append(source)
+        else:
+            raise SessionError("no such file or folder", expected="an NWB file", remedy="check the path", file=source)
+    return list(dict.fromkeys(found))
+
+
+def inspect(
+    sources: Iterable[AnyPath],
+    *,
+    stimulus_folder: AnyPath | None = None,
+    configuration: SessionsConfiguration | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[dict[str, Any]], list[NwbMivaeError]]:
+    """Describe what every file holds, and what of it can be used.
+
+    Returns
+    -------
+    list of dict, list of NwbMivaeError
+        A JSON-able description of each file that can be read, and why the others cannot.
+    """
+    described: list[dict[str, Any]] = []
+    refused: list[NwbMivaeError] = []
+    files = nwb_files(sources)
+    for done, path in enumerate(files):
+        if progress is not None:
+            progress("reading", done, len(files))
+        try:
+            with read_session(
+                path, stimulus_folder=stimulus_folder, configuration=configuration or SessionsConfiguration()
+            ) as session:
+                described.append(describe(session))
+        except NwbMivaeError as problem:
+            refused.append(problem)
+    if progress is not None:
+        progress("reading", len(files), len(files))
+    return described, refused
+
+
+def prepare(
+    sources: Iterable[AnyPath],
+    out: AnyPath,
+    *,
+    configuration: PipelineConfiguration | None = None,
+    stimulus_folder: AnyPath | None = None,
+    progress: Progress | None = None,
+) -> ClipStore:
+    """Put the sessions of NWB files, or of folders of them, into a clip store."""
+    settings = configuration or PipelineConfiguration()
+    return prepare_store(
+        [path.resolve() for path in nwb_files(sources)],
+        out,
+        configuration=settings.clips,
+        sessions=settings.sessions,
+        alignment=settings.alignment,
+        stimulus_folder=stimulus_folder,
+        progress=progress,
+    )
+
+
+def train(
+    store: ClipStore | AnyPath,
+    out: AnyPath,
+    *,
+    configuration: PipelineConfiguration | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> TrainedRun:
+    """Train a model on a store into the run directory ``out``.
+
+    Parameters
+    ----------
+    store : ClipStore or path
+        Prepared sessions.
+    out : path
+        A new run; with ``resume``, the run to go on with, under its own ``configuration.yaml``.
+    resume : bool
+        Go on from the run's last checkpoint.
+
+    Raises
+    ------
+    OutputError
+        If the run already holds a model and ``resume`` is false, or there is nothing to resume.
+    """
+    run = Run.at(out)
+    clips = store if isinstance(store, ClipStore) else ClipStore.open(store)
+    if resume:
+        if not run.configuration.is_file() or not run.split.is_file():
+            raise OutputError(
+                "no run to go on with",
+                expected="a run with configuration.yaml and split.json",
+                remedy="train without --resume",
+                file=run.directory,
+            )
+        settings = configuration or PipelineConfiguration.from_yaml(run.configuration)
+        split = Split.load(run.split)
+    else:
+        require_new(run)
+        settings = configuration or PipelineConfiguration()
+        split = make_split(clips, settings.split, n_frames=settings.episodes.clip_frames)
+        # Written before training, so that an interrupted run can be resumed by what it was started with.
+        with whole_file(run.configuration) as beside:
+            beside.write_text(settings.to_yaml(), encoding="utf-8")
+        split.save(run.split)
+    fit(
+        clips,
+        split,
+        run,
+        model=settings.model,
+        training=settings.training,
+        episodes=settings.episodes,
+        resume=resume,
+        progress=progress,
+    )
+    record_step(run, "train", store_path=relative_path(clips.path, run.directory))
+    return TrainedRun.open(run, clips.path)
+
+
+def evaluate(
+    run: AnyPath,
+    *,
+    store: AnyPath | None = None,
+    settings: Iterable[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge a trained model with all its controls, and compute the latents of every session."""
+    trained = TrainedRun.open(run, store)
+    configuration = trained.configuration.changed(settings).evaluation
+    result = evaluate_model(
+        trained.module, trained.store, trained.split, configuration=configuration, seed=seed, progress=progress
+    )
+    result.save(trained.run.evaluation)
+    record_step(trained.run, "evaluate", seed=seed, configuration=configuration.model_dump(mode="json"))
+    latents(trained, progress=progress)
+    return result
+
+
+def latents(
+    trained: TrainedRun, *, sessions: Sequence[str] | None = None, progress: Progress | None = None
+) -> dict[str, SessionLatents]:
+    """Latents of the wanted sessions (default all): those the run has from its present weights, the rest computed."""
+    folder = trained.current_folder("latents", trained.run.latents)
+    found = {}
+    for key in trained.sessions(sessions):
+        path = folder / f"{key}.npz"
+        if not path.exists():
+            context = session_context(trained.module, trained.store, trained.split, key)
+            session_latents(trained.module, trained.store, trained.split, key, context, progress=progress).save(path)
+        found[key] = SessionLatents.load(path)
+    record_step(trained.run, "latents")
+    return found
+
+
+def attribute(
+    run: AnyPath,
+    *,
+    store: AnyPath | None = None,
+    sessions: Sequence[str] | None = None,
+    settings: Iterable[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, SessionAttribution]:
+    """Trace the shared latents of the wanted sessions (default all) back to neurons and to stimulus pixels."""
+    trained = TrainedRun.open(run, store)
+    configuration = trained.configuration.changed(settings).attribution
+    folder = trained.current_folder("attribute", trained.run.attribution)
+    found = {}
+    for key in trained.sessions(sessions):
+        found[key] = attribute_session(
+            trained.module,
+            trained.store,
+            trained.split,
+            key,
+            configuration=configuration,
+            seed=seed,
+            progress=progress,
+        )
+        found[key].save(folder / f"{key}.npz")
+        record_step(trained.run, "attribute", seed=seed, configuration=configuration.model_dump(mode="json"))
+    return found
+
+
+def annotate(
+    run: AnyPath,
+    *,
+    store: AnyPath | None = None,
+    sessions: Sequence[str] | None = None,
+    source_folder: AnyPath | None = None,
+    out: AnyPath | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[Path], list[NwbMivaeError]]:
+    """Write annotated copies of the sessions' NWB files; attribution is included where the run has it.
+
+    Parameters
+    ----------
+    run : path
+        A trained run.
+    store : path, optional
+        The clip store, where it was moved.
+    sessions : sequence of str, optional
+        Keys; all by default.
+    source_folder : path, optional
+        Where the NWB files lie now, where they were moved; they are looked for by name.
+    out : path, optional
+        Folder of the copies; the run's ``annotated`` by default.
+
+    Returns
+    -------
+    list of Path, list of NwbMivaeError
+        The copies, and why some sessions have none.
+    """
+    trained = TrainedRun.open(run, store)
+    keys = trained.sessions(sessions)
+    encoded = latents(trained, sessions=keys, progress=progress)
+    attributed = trained.current_folder("attribute", trained.run.attribution)
+    folder = trained.run.annotated if out is None else Path(out)
+    model = ModelRecord.of_folder(
+        trained.run.model, [trained.store.sessions[key] for key in trained.split.train_sessions]
+    )
+    written: list[Path] = []
+    refused: list[NwbMivaeError] = []
+    for done, key in enumerate(keys):
+        if progress is not None:
+            progress("annotating", done, len(keys))
+        attribution = attributed / f"{key}.npz"
+        try:
+            source = _source_file(trained.store.sessions[key], source_folder)
+            target = folder / annotated_name(source)
+            if target in written:
+                target = folder / key / target.name
+            write_annotated_copy(
+                source,
+                target,
+                latents=encoded[key],
+                attribution=SessionAttribution.load(attribution) if attribution.exists() else None,
+                stored=trained.store.sessions[key],
+                model=model,
+                overwrite=True,
+            )
+            written.append(target)
+        except NwbMivaeError as problem:
+            refused.append(problem)
+    if progress is not None:
+        progress("annotating", len(keys), len(keys))
+    record_step(trained.run, "annotate", files=[path.name for path in written])
+    return written, refused
+
+
+def _source_file(stored: StoredSession, folder: AnyPath | None) -> Path:
+    known = Path(str(stored.source.get("path") or ""))
+    if folder is None:
+        if known.is_file():
+            return known
+        raise AnnotationError(
+            "no such file any more",
+            expected="the NWB file that the session was prepared from",
+            remedy="name the folder it lies in now with --source-folder",
+            file=known,
+            object_path=stored.key,
+        )
+    found = sorted(path for path in nwb_files([folder]) if path.name == known.name)
+    if len(found) != 1:
+        raise AnnotationError(
+            f"{len(found)} files named {known.name}",
+            expected="one",
+            remedy="name the folder with the NWB files of this store",
+            file=folder,
+            object_path=stored.key,
+        )
+    return found[0]
+
+
+def report(run: AnyPath, *, store: AnyPath | None = None) -> Path:
+    """Write the run's HTML report, from whatever the run holds so far."""
+    trained = TrainedRun.open(run, store)
+    return write_report(trained.run, trained.store)

@@ -1,0 +1,273 @@
+"""The report's figures. Each function takes plain arrays and gives a matplotlib ``Figure``; no global state is kept.
+
+Figures are narrow, with panels below one another, so that they can be read on a phone.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+__all__ = [
+    "CONDITION_COLOURS",
+    "attribution_on_cortex",
+    "attribution_on_frames",
+    "latents_beside_stimulus",
+    "loss_curves",
+    "retrieval_bars",
+    "similarity_matrix",
+]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Parameters = ParamSpec("Parameters")
+
+_WIDTH = 5.4
+
+#: Okabe and Ito's colours, which colour-blind readers can tell apart; the controls are greys.
+CONDITION_COLOURS = {
+    "with_context": "#0072B2",
+    "without_context": "#56B4E9",
+    "untrained": "#777777",
+    "shuffled_pairs": "#AAAAAA",
+    "permuted_neurons": "#CC79A7",
+}
+
+_STYLE = {
+    # Names come from files: a dollar sign in one must not start mathematics.
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
+
+
+def _styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
+    @functools.wraps(draw)
+    def drawn(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@_styled
+def loss_curves(log: Mapping[str, Sequence[float]]) -> Figure:
+    """One panel per column of the training log, over training steps.
+
+    Parameters
+    ----------
+    log : mapping of str to sequence of float
+        ``step`` is the horizontal axis; every other column gets a panel. NaN values are left out.
+    """
+    steps = np.asarray(log["step"], dtype=np.float64)
+    names = [name for name in log if name != "step"]
+    rows = math.ceil(len(names) / 2)
+    figure = Figure(figsize=(_WIDTH, 0.4 + 1.15 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, sharex=True, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        values = np.asarray(log[name], dtype=np.float64)
+        known = np.isfinite(values)
+        panel.plot(steps[known], values[known], color="#0072B2", linewidth=1.1, marker="." if known.sum() < 3 else "")
+        panel.set_title(name.replace("_", " "), loc="left", fontsize=8)
+        panel.tick_params(labelsize=7)
+    for panel in panels[len(names) :]:
+        panel.remove()
+    figure.supxlabel("training step", fontsize=8)
+    return figure
+
+
+@_styled
+def similarity_matrix(similarity: FloatArray, title: str) -> Figure:
+    """How alike every clip's neural latents (rows) and every clip's stimulus latents (columns) are.
+
+    Parameters
+    ----------
+    similarity : ndarray, (M, M)
+        Centred cosine; the diagonal holds the true pairs.
+    title : str
+        Whose it is.
+    """
+    figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+    panel = figure.subplots()
+    limit = max(float(np.nanmax(np.abs(similarity))), 1e-6)
+    picture = panel.imshow(similarity, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    panel.set_xlabel("test clip, from the stimulus")
+    panel.set_ylabel("test clip, from neural activity")
+    panel.set_title(title, loc="left")
+    figure.colorbar(picture, ax=panel, label="centred cosine", shrink=0.8)
+    return figure
+
+
+@_styled
+def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None]]], chance: float) -> Figure:
+    """Top-1 retrieval of every session under every condition, with the chance level as a line.
+
+    Parameters
+    ----------
+    sessions : mapping of str to mapping of str to mapping
+        By label, by condition of :data:`~nwb_mivae.evaluation.CONDITIONS`, with ``top1`` (proportion, or ``None``).
+    chance : float
+        Proportion.
+    """
+    conditions = [name for name in CONDITION_COLOURS if any(name in each for each in sessions.values())]
+    thickness = 0.8 / max(len(conditions), 1)
+    figure = Figure(figsize=(_WIDTH, 0.9 + 0.2 * len(sessions) * max(len(conditions), 1)), layout="constrained")
+    panel = figure.subplots()
+    for place, condition in enumerate(conditions):
+        heights = [each.get(condition, {}).get("top1") for each in sessions.values()]
+        values = np.array([np.nan if height is None else 100 * height for height in heights])
+        bars = panel.barh(
+            np.arange(len(sessions)) + place * thickness,
+            values,
+            height=thickness,
+            color=CONDITION_COLOURS[condition],
+            label=condition.replace("_", " "),
+        )
+        panel.bar_label(
+            bars, ["not measured" if np.isnan(v) else f"{v:.0f} %" for v in values], fontsize=6.5, padding=2
+        )
+    panel.axvline(100 * chance, color="#D55E00", linestyle="--", linewidth=1, label=f"chance {100 * chance:.1f} %")
+    panel.set_yticks(np.arange(len(sessions)) + 0.4 - thickness / 2, list(sessions))
+    panel.invert_yaxis()
+    panel.set_xlim(left=0)
+    panel.margins(x=0.14)
+    panel.set_xlabel("right clip found first, % of test clips")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
+    return figure
+
+
+@_styled
+def latents_beside_stimulus(
+    neural: FloatArray,
+    stimulus: FloatArray,
+    frames: npt.NDArray[np.uint8],
+    shown: npt.NDArray[np.int64],
+    borders: npt.NDArray[np.int64],
+    frame_rate: float,
+    title: str,
+) -> Figure:
+    """Shared latents from neural activity and from the stimulus over time, below frames of what was shown.
+
+    Parameters
+    ----------
+    neural, stimulus : ndarray, (F, K)
+        Posterior means, standardised per latent.
+    frames : ndarray of uint8, (P, H, W)
+        Frames shown at positions ``shown``.
+    shown : ndarray of int64, (P,)
+        Positions in 0..F-1 of ``frames``.
+    borders : ndarray of int64
+        Positions at which time jumps (another clip begins).
+    frame_rate : float
+        Frames per second.
+    """
+    figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+    layout = figure.add_gridspec(3, len(frames), height_ratios=(0.7, 1.6, 1.6))
+    for place, frame in enumerate(frames):
+        picture = figure.add_subplot(layout[0, place])
+        picture.imshow(frame, cmap="gray", vmin=0, vmax=255, aspect="equal")
+        picture.set_title(f"{shown[place] / frame_rate:.1f} s", fontsize=6.5, pad=2)
+        picture.set_axis_off()
+    seconds = len(neural) / frame_rate
+    panels = [figure.add_subplot(layout[row, :]) for row in (1, 2)]
+    for panel, values, name in zip(panels, (neural, stimulus), ("from neurons", "from stimulus"), strict=True):
+        heat = panel.imshow(
+            values.T,
+            cmap="RdBu_r",
+            vmin=-2.5,
+            vmax=2.5,
+            aspect="auto",
+            interpolation="nearest",
+            extent=(0, seconds, values.shape[1] + 0.5, 0.5),
+        )
+        for border in borders:
+            panel.axvline(border / frame_rate, color="black", linewidth=0.6)
+        panel.set_ylabel(f"latent\n{name}", fontsize=8)
+    panels[0].set_title(title, loc="left", fontsize=8)
+    panels[0].tick_params(labelbottom=False)
+    panels[1].set_xlabel("seconds of test clips, laid side by side")
+    figure.colorbar(heat, ax=panels, label="standard deviations", shrink=0.7)
+    return figure
+
+
+@_styled
+def attribution_on_frames(
+    frames: npt.NDArray[np.uint8], maps: Mapping[str, FloatArray], labels: Sequence[str]
+) -> Figure:
+    """Movie frames, and over them how much each pixel moved the shared latents.
+
+    Parameters
+    ----------
+    frames : ndarray of uint8, (P, H, W)
+        What was shown.
+    maps : mapping of str to ndarray, (P, H, W)
+        By method; magnitudes are drawn, each method on one scale from zero to its 99.5th percentile.
+    labels : sequence of str
+        One per frame.
+    """
+    rows = 1 + len(maps)
+    height = _WIDTH / len(frames) * frames.shape[1] / frames.shape[2]
+    figure = Figure(figsize=(_WIDTH, 0.5 + rows * (height + 0.12)), layout="constrained")
+    panels = figure.subplots(rows, len(frames), squeeze=False)
+    for place, frame in enumerate(frames):
+        panels[0, place].imshow(frame, cmap="gray", vmin=0, vmax=255)
+        panels[0, place].set_title(labels[place], fontsize=7)
+    for row, (method, values) in enumerate(maps.items(), start=1):
+        magnitude = np.abs(values)
+        top = max(float(np.nanpercentile(magnitude, 99.5)), 1e-12)
+        for place, frame in enumerate(frames):
+            strength = np.clip(magnitude[place] / top, 0, 1)
+            panels[row, place].imshow(frame, cmap="gray", vmin=0, vmax=255)
+            panels[row, place].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.75 * strength)
+        panels[row, 0].set_ylabel(method, fontsize=8)
+    for panel in panels.ravel():
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.spines[:].set_visible(False)
+    return figure
+
+
+@_styled
+def attribution_on_cortex(coordinates: FloatArray, values: Mapping[str, FloatArray], title: str) -> Figure:
+    """Neurons where they lie in cortex, coloured by how much they moved the shared latents.
+
+    Parameters
+    ----------
+    coordinates : ndarray, (N, 3)
+        Micrometres; neurons whose x or y is NaN are left out.
+    values : mapping of str to ndarray, (N,)
+        By method, not negative; each method has its own scale, cut at its 99th percentile.
+    """
+    known = np.isfinite(coordinates[:, :2]).all(axis=1)
+    figure = Figure(figsize=(_WIDTH, 0.4 + 3.4 * len(values)), layout="constrained")
+    panels = figure.subplots(len(values), 1, squeeze=False).ravel()
+    figure.suptitle(title, fontsize=9)
+    for panel, (method, magnitude) in zip(panels, values.items(), strict=True):
+        order = np.argsort(magnitude[known])
+        points = panel.scatter(
+            coordinates[known, 0][order],
+            coordinates[known, 1][order],
+            c=magnitude[known][order],
+            s=np.clip(6000 / max(known.sum(), 1), 4, 60),
+            cmap="viridis",
+            vmin=0,
+            vmax=max(float(np.nanpercentile(magnitude[known], 99)), 1e-12),
+            edgecolors="#444444",
+            linewidths=0.2,
+        )
+        panel.set_aspect("equal", adjustable="datalim")
+        panel.set_xlabel("x, micrometres")
+        panel.set_ylabel("y, micrometres")
+        panel.set_title(method, loc="left")
+        figure.colorbar(points, ax=panel, label="attribution", shrink=0.8)
+    return figure
