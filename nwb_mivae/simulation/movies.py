@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.simulation.photographs import Photographs
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["film"]
 
@@ -14,9 +19,13 @@ _ZOOM_PROBABILITY = 0.3
 #: Largest change of scale during a zoom.
 _ZOOM_RATIO = 2.0
 #: Width of what is seen, as a share of the widest view the photograph allows.
-_VIEW_SHARE = (0.25, 0.75)
+_VIEW_SHARE = (0.18, 0.65)
 #: Speed of pans, in frame widths per second.
 _PAN_SPEED = (0.1, 0.8)
+#: Standard deviation of luminance below which a view is an empty sky: shots do not begin or end there, if one of this
+#: many takes can help it.
+_LEAST_CONTRAST = 25.0
+_MOST_TAKES = 20
 
 
 def film(
@@ -35,8 +44,6 @@ def film(
     ndarray of uint8, (n_frames, height, width)
         Luminance, 255 the brightest.
     """
-    from PIL import Image
-
     movie = np.empty((n_frames, height, width), dtype=np.uint8)
     frame = 0
     before = -1
@@ -48,13 +55,22 @@ def film(
         before = number
         photograph = photographs[number]
         mirrored = bool(random.integers(2))
-        boxes = _camera_path(random, photograph.size, length, height / width, frame_rate)
+        for _ in range(_MOST_TAKES):
+            boxes = _camera_path(random, photograph.size, length, height / width, frame_rate)
+            if min(_view(photograph, box, height, width).std() for box in boxes[[0, -1]]) >= _LEAST_CONTRAST:
+                break
         for box in boxes[: n_frames - frame]:
-            seen = photograph.resize((width, height), Image.Resampling.BILINEAR, box=tuple(box))
-            pixels = np.asarray(seen)
+            pixels = _view(photograph, box, height, width)
             movie[frame] = pixels[:, ::-1] if mirrored else pixels
             frame += 1
     return movie
+
+
+def _view(photograph: Image, box: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.uint8]:
+    from PIL.Image import Resampling
+
+    left, upper, right, lower = box.tolist()
+    return np.asarray(photograph.resize((width, height), Resampling.BILINEAR, box=(left, upper, right, lower)))
 
 
 def _camera_path(

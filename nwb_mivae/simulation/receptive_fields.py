@@ -206,11 +206,14 @@ def _cortical_positions(random: np.random.Generator, n: int) -> FloatArray:
 
 
 def _retinotopic_map(configuration: SimulationConfiguration, random: np.random.Generator) -> FloatArray:
-    """Affine map from cortex to frame: the field of view covers the frame; offset and rotation are the animal's own."""
+    """Affine map from cortex to frame; offset and rotation are the animal's own.
+
+    The field of view covers 85 % of the frame each way, so that few receptive fields meet the frame's border.
+    """
     frame = np.array([configuration.width, configuration.height], dtype=np.float64)
     extent = np.array(FIELD_OF_VIEW) * PIXEL_SIZE
     angle = np.deg2rad(8.0) * random.standard_normal()
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = np.diag(frame / extent) @ rotation
+    linear = 0.85 * np.diag(frame / extent) @ rotation
     offset = (frame - 1.0) / 2.0 + configuration.height / _REFERENCE_HEIGHT * 3.0 * random.standard_normal(2)
     return np.column_stack([linear, offset])
