@@ -15,6 +15,7 @@ __all__ = ["cell_positions"]
 
 FloatArray = npt.NDArray[np.float64]
 
+_MASK_COLUMNS = ("pixel_mask", "voxel_mask", "image_mask")
 #: No microscope has pixels of a millimetre: a spacing above this "in metres" is in fact in micrometres.
 _LARGEST_SPACING_UM = 1000.0
 
@@ -30,6 +31,9 @@ def cell_positions(
     path = file.path_of(table)
     plane = table.imaging_plane
     positions = np.full((len(rows), 3), np.nan)
+    if not any(name in table.colnames for name in _MASK_COLUMNS):
+        file.note("warning", path, "no masks, so the cells have no coordinates")
+        return positions
     spacing = _spacing(file, plane, micrometres_per_pixel)
     if spacing is None:
         file.note(
@@ -41,8 +45,9 @@ def cell_positions(
     else:
         for number, centroid in enumerate(_centroids(table, rows)):
             positions[number, : len(centroid)] = centroid * spacing[: len(centroid)]
-        if np.isnan(positions[:, :2]).all():
-            file.note("warning", path, "no masks, so the cells have no coordinates")
+        empty = int(np.isnan(positions[:, :2]).any(axis=1).sum())
+        if empty:
+            file.note("warning", path, f"{empty} of {len(rows)} masks are empty, so these cells have no coordinates")
     origin = _micrometres(file, plane, "origin_coords")
     if origin is None and spacing is not None:
         file.note("info", file.path_of(plane), "no origin: coordinates count from the corner of the field of view")
@@ -72,12 +77,11 @@ def _centroids(table: Any, rows: npt.NDArray[np.int64]) -> Iterator[FloatArray]:
                 weights = np.asarray(mask["weight"], dtype=np.float64)
                 yield _weighted_mean(np.stack([np.asarray(mask[axis], dtype=np.float64) for axis in axes]), weights)
             return
-    if "image_mask" in table.colnames:
-        masks = table["image_mask"].data
-        for row in rows:
-            image = np.asarray(masks[int(row)], dtype=np.float64)
-            where = np.nonzero(image)
-            yield _weighted_mean(np.stack([axis.astype(np.float64) for axis in where]), image[where])
+    masks = table["image_mask"].data
+    for row in rows:
+        image = np.asarray(masks[int(row)], dtype=np.float64)
+        where = np.nonzero(image)
+        yield _weighted_mean(np.stack([axis.astype(np.float64) for axis in where]), image[where])
 
 
 def _weighted_mean(points: FloatArray, weights: FloatArray) -> FloatArray:

@@ -473,6 +473,8 @@ def _without_overlap(file: OpenedFile, catalogue: TemplateCatalogue, sources: li
             if told.any():
                 better.append(other.path)
             free &= ~told
+        # A movie that is told better in part is told better as a whole.
+        free &= ~np.isin(source.row, source.row[~free])
         if better:
             count = f"{int((~free).sum())} of {len(free)} rows"
             file.note("info", source.path, f"{count} tell of times that {', '.join(better)} tells better; left out")

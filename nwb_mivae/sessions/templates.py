@@ -24,6 +24,8 @@ from nwb_mivae.sessions.session import Template
 __all__ = ["StoredFrames", "StoredImages", "TemplateCatalogue", "has_pixels", "stated_files"]
 
 _FULL_SCALE = 255.0
+#: Frames are read as one slice where at least one in so many of it is wanted: compressed chunks hold many frames.
+_SPAN_READ_AT_ONCE = 4
 
 
 def stated_files(series: Any) -> list[str]:
@@ -72,8 +74,8 @@ class StoredFrames(Template):
     def _stored(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         try:
             first, last = int(numbers[0]), int(numbers[-1])
-            if last - first + 1 == len(numbers):
-                return np.asarray(self._data[first : last + 1])
+            if last - first < _SPAN_READ_AT_ONCE * len(numbers):
+                return np.asarray(self._data[first : last + 1])[numbers - first]
             return np.stack([np.asarray(self._data[int(number)]) for number in numbers])
         except (OSError, RuntimeError, ValueError, TypeError) as problem:
             raise self._refusal(
