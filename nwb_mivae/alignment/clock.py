@@ -1,0 +1,259 @@
+"""The stimulus clock: from a table of presentations to frames that follow each other, cut where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nwb_mivae.alignment.configuration import AlignmentConfiguration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["StimulusClock", "shown_in_sequence", "stimulus_clock"]
+
+#: Presentations are one showing of a movie while the pause between two of them is below so many frames; only inside a
+#: showing does a jump of the frame number mean that frames were dropped.
+_SHOWING_PAUSE = 10.0
+
+
+@dataclass(frozen=True)
+class StimulusClock:
+    """F frames in order of time.
+
+    ``presentation`` (F,) is the row of the table each frame comes from; ``template`` (F,) counts ``template_names``,
+    -1 blank; ``segment`` (F,) numbers stretches without a gap. ``excluded`` counts the rows left out by reason.
+    """
+
+    time: npt.NDArray[np.float64]
+    stop_time: npt.NDArray[np.float64]
+    segment: npt.NDArray[np.int32]
+    template: npt.NDArray[np.int32]
+    frame: npt.NDArray[np.int64]
+    repeat: npt.NDArray[np.int32]
+    presentation: npt.NDArray[np.int64]
+    template_names: tuple[str, ...]
+    excluded: Mapping[str, int]
+    frames_dropped: int
+    frames_repeated: int
+    frames_long: int
+    on_clock: int
+    jitter_rms: float
+    jitter_maximum: float
+
+    @property
+    def frame_rate(self) -> float:
+        """One over the median duration of a frame, Hz."""
+        return float(1.0 / np.median(self.stop_time - self.time))
+
+
+def shown_in_sequence(frame: npt.NDArray[np.int64]) -> bool:
+    """Whether frame numbers, in order of showing, mostly count up by one: a movie, not a set of images."""
+    step = np.diff(frame)
+    step = step[step != 0]
+    return bool(len(step)) and bool(np.mean(step == 1) >= 0.5)
+
+
+def stimulus_clock(
+    presentations: pd.DataFrame,
+    n_frames_of: Mapping[str, int],
+    clock_rate: float,
+    configuration: AlignmentConfiguration,
+) -> StimulusClock:
+    """Lay the presentations out as frames.
+
+    Presentations longer than ``static_longer_than`` become several frames of equal duration, as near to ``clock_rate``
+    as a whole number of them allows. Frames that follow each other within the tolerance share their border, so that no
+    activity falls between them. A gap, a jump of a movie's frame number and a frame of another duration than its
+    neighbour each begin a new segment.
+
+    Parameters
+    ----------
+    presentations : DataFrame
+        ``Session.presentations``.
+    n_frames_of : mapping of str to int
+        Frames of every template that has pixels.
+    clock_rate : float
+        Hz.
+    configuration : AlignmentConfiguration
+        Tolerances.
+    """
+    names = presentations["template"].astype(object).to_numpy()
+    frame = presentations["frame"].to_numpy(dtype=np.int64)
+    start = presentations["start_time"].to_numpy(dtype=np.float64)
+    stop = presentations["stop_time"].to_numpy(dtype=np.float64)
+    repeat = presentations["repeat"].to_numpy(dtype=np.int64)
+    blank = frame < 0
+
+    template_names = tuple(sorted({str(name) for name, empty in zip(names, blank, strict=True) if not empty}))
+    with_pixels = tuple(name for name in template_names if name in n_frames_of)
+    number_of = {name: number for number, name in enumerate(with_pixels)}
+    template = np.array(
+        [-1 if empty else number_of.get(str(name), -2) for name, empty in zip(names, blank, strict=True)],
+        dtype=np.int64,
+    ).reshape(-1)
+    length = np.array([n_frames_of[name] for name in with_pixels] + [0, 0], dtype=np.int64)
+    stop = _known_stop(start, stop, template)
+
+    excluded = {
+        "template without pixels": template == -2,
+        "start time unknown": ~np.isfinite(start),
+        "frame beyond the template's end": (template >= 0) & (frame >= length[template]),
+        "no duration": ~(stop > start),
+    }
+    keep = np.ones(len(start), dtype=bool)
+    counts: dict[str, int] = {}
+    for reason, rows in excluded.items():
+        counts[reason] = int(np.sum(rows & keep))
+        keep &= ~rows
+    rows = np.flatnonzero(keep)
+    rows = rows[np.argsort(start[rows], kind="stable")]
+    # Of two presentations that begin together only one can have been on the screen: the later row.
+    hidden = np.r_[np.diff(start[rows]) <= 0, False] if len(rows) else np.empty(0, dtype=bool)
+    counts["begins together with the next"] = int(hidden.sum())
+    rows = rows[~hidden]
+    counts = {reason: count for reason, count in counts.items() if count}
+
+    onset, end = start[rows], stop[rows]
+    template, frame, repeat = template[rows], np.where(template[rows] < 0, -1, frame[rows]), repeat[rows]
+    end = _joined(onset, end, configuration.jitter_tolerance)
+    duration = end - onset
+    standing = duration > configuration.static_longer_than
+    ordinary = _ordinary_duration(duration, template, standing)
+    long = ~standing & (duration > (1 + configuration.jitter_tolerance) * ordinary)
+    break_before, dropped, repeated = _breaks(onset, end, duration, template, frame, standing, long, configuration)
+
+    ticks = np.where(standing, np.maximum(1, np.rint(duration * clock_rate)), 1).astype(np.int64)
+    source = np.repeat(np.arange(len(rows)), ticks)
+    tick = np.arange(len(source)) - np.repeat(np.cumsum(ticks) - ticks, ticks)
+    tick_duration = duration / ticks
+    time = onset[source] + tick * tick_duration[source]
+    stop_time = np.where(tick == ticks[source] - 1, end[source], onset[source] + (tick + 1) * tick_duration[source])
+    segment = np.cumsum(break_before[source] & (tick == 0)) - 1 if len(source) else np.empty(0)
+    # Presentations laid on the clock may have ticks of other lengths than their neighbours.
+    uneven = (
+        np.r_[False, _differ(stop_time - time, configuration.jitter_tolerance)] if len(source) else np.empty(0, bool)
+    )
+    segment = segment + np.cumsum(uneven & ~(break_before[source] & (tick == 0)))
+    rms, maximum = _jitter(time, segment, ~standing[source], ordinary[source])
+    return StimulusClock(
+        time=time,
+        stop_time=stop_time,
+        segment=segment.astype(np.int32),
+        template=template[source].astype(np.int32),
+        frame=frame[source],
+        repeat=repeat[source].astype(np.int32),
+        presentation=rows[source].astype(np.int64),
+        template_names=with_pixels,
+        excluded=counts,
+        frames_dropped=dropped,
+        frames_repeated=repeated,
+        frames_long=int(long.sum()),
+        on_clock=int(standing.sum()),
+        jitter_rms=rms,
+        jitter_maximum=maximum,
+    )
+
+
+def _known_stop(
+    start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], template: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Stop times with the missing ones taken from the next start, at most 1.5 median steps of the template away."""
+    unknown = ~np.isfinite(stop)
+    if not unknown.any():
+        return stop
+    filled = stop.copy()
+    following = np.r_[start[1:], np.nan]
+    for number in np.unique(template[unknown]):
+        own = np.flatnonzero(template == number)
+        step = np.diff(start[own])
+        step = step[np.isfinite(step) & (step > 0)]
+        if not len(step):
+            continue
+        usual = float(np.median(step))
+        wanted = own[unknown[own]]
+        near = following[wanted] - start[wanted] <= 1.5 * usual
+        filled[wanted] = np.where(near, following[wanted], start[wanted] + usual)
+    return filled
+
+
+def _joined(onset: npt.NDArray[np.float64], end: npt.NDArray[np.float64], tolerance: float) -> npt.NDArray[np.float64]:
+    """Ends that meet the next onset where they are within the tolerance of it, and never lie beyond it."""
+    if len(onset) < 2:
+        return end
+    following = onset[1:]
+    gap = following - end[:-1]
+    shorter = np.minimum(end[:-1] - onset[:-1], end[1:] - onset[1:])
+    meets = gap <= tolerance * shorter
+    return np.concatenate([np.where(meets, following, end[:-1]), end[-1:]])
+
+
+def _ordinary_duration(
+    duration: npt.NDArray[np.float64], template: npt.NDArray[np.int64], standing: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Median duration of the template's frames, standing images apart, for every row."""
+    ordinary = duration.copy()
+    for number in np.unique(template[~standing]):
+        own = (template == number) & ~standing
+        ordinary[own] = np.median(duration[own])
+    return ordinary
+
+
+def _breaks(
+    onset: npt.NDArray[np.float64],
+    end: npt.NDArray[np.float64],
+    duration: npt.NDArray[np.float64],
+    template: npt.NDArray[np.int64],
+    frame: npt.NDArray[np.int64],
+    standing: npt.NDArray[np.bool_],
+    long: npt.NDArray[np.bool_],
+    configuration: AlignmentConfiguration,
+) -> tuple[npt.NDArray[np.bool_], int, int]:
+    """Rows that begin a segment, frames dropped, frames repeated."""
+    count = len(onset)
+    if count == 0:
+        return np.empty(0, dtype=bool), 0, 0
+    movie = np.zeros(count, dtype=bool)
+    for number in np.unique(template[template >= 0]):
+        own = template == number
+        movie[own] = shown_in_sequence(frame[own])
+    pause = onset[1:] - end[:-1]
+    step = np.diff(frame)
+    showing = (
+        (template[1:] == template[:-1])
+        & movie[1:]
+        & ~standing[1:]
+        & ~standing[:-1]
+        & (pause <= _SHOWING_PAUSE * duration[:-1])
+    )
+    jump = showing & (step > 1)
+    gap = pause > 0  # whatever lay within the tolerance was joined
+    uneven = _differ(np.where(standing, 0.0, duration), configuration.jitter_tolerance) & ~standing[1:] & ~standing[:-1]
+    begins = np.r_[True, gap | jump | uneven | long[1:] | long[:-1]]
+    return begins, int(np.sum(step[jump] - 1)), int(np.sum(showing & (step == 0)))
+
+
+def _differ(duration: npt.NDArray[np.float64], tolerance: float) -> npt.NDArray[np.bool_]:
+    """Whether each duration differs from the one before by more than the tolerance allows."""
+    longer = np.maximum(duration[1:], duration[:-1])
+    shorter = np.minimum(duration[1:], duration[:-1])
+    differ: npt.NDArray[np.bool_] = longer > (1 + tolerance) * shorter
+    return differ
+
+
+def _jitter(
+    time: npt.NDArray[np.float64],
+    segment: npt.NDArray[np.int64],
+    regular: npt.NDArray[np.bool_],
+    ordinary: npt.NDArray[np.float64],
+) -> tuple[float, float]:
+    """Root mean square and maximum, in seconds, of onset steps against the ordinary duration, inside segments."""
+    inside = (np.diff(segment) == 0) & regular[1:] & regular[:-1]
+    deviation = (np.diff(time) - ordinary[:-1])[inside]
+    if not len(deviation):
+        return 0.0, 0.0
+    return float(np.sqrt(np.mean(deviation**2))), float(np.max(np.abs(deviation)))

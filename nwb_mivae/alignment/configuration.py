@@ -1,0 +1,48 @@
+"""Settings of alignment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from nwb_mivae.configuration import Configuration
+
+__all__ = ["AlignmentConfiguration"]
+
+
+class AlignmentConfiguration(Configuration):
+    """How neural activity is put on the stimulus clock.
+
+    Attributes
+    ----------
+    lag : float
+        Seconds by which activity is taken later than the frame it is matched with; 0 leaves the delay of the response
+        to the model.
+    clock_rate : float or None
+        Rate, in Hz, of the regular clock on which presentations longer than ``static_longer_than`` are laid; ``None``
+        is the neural sampling rate, at most 30 Hz.
+    static_longer_than : float
+        Seconds above which a presentation counts as a standing image instead of one frame of a movie.
+    gap_factor : float
+        A step of the imaging clock longer than this many median steps is a gap that nothing is interpolated across.
+    jitter_tolerance : float
+        Share of a frame's duration by which frames of one segment may be apart, and by which their durations may
+        differ from one to the next.
+    maximum_missing_share : float
+        Cells with a larger share of NaN samples (samples at which every cell is NaN apart) are left out.
+    auxiliary : tuple of str
+        Auxiliary variables, in order: names of ``Session.behaviour`` and ``"time"``, seconds since the first frame.
+        A variable a session does not have is constant zero there, and the report says so.
+    auxiliary_gap : float
+        Seconds without a known value beyond which a behavioural variable is set to its median and not interpolated.
+    """
+
+    lag: Annotated[float, Field(ge=-5.0, le=5.0)] = 0.0
+    clock_rate: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
+    static_longer_than: Annotated[float, Field(gt=0.0)] = 0.2
+    gap_factor: Annotated[float, Field(gt=1.0, le=10.0)] = 1.75
+    jitter_tolerance: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    maximum_missing_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
+    auxiliary: tuple[str, ...] = ("running", "pupil", "time")
+    auxiliary_gap: Annotated[float, Field(ge=0.0)] = 1.0

@@ -1,0 +1,400 @@
+"""The prepared store on disk, written: a session is there whole or not at all, a manifest only when all is in place.
+
+Order of events, so that an interruption at any point loses at most the session in work:
+
+1. ``manifest.json`` is removed before anything else changes; a store without one is incomplete and is not opened.
+2. Each session is written beside its place and renamed. Its stimulus frames go, before that, into ``staged/``, those
+   only that ``stimulus.npy`` does not hold yet; the session keeps the digest of each of its distinct frames.
+3. ``finish`` gathers the distinct frames of all sessions into one new ``stimulus.npy``, in the order of session key,
+   template and frame number (so that the same sessions always give the same store), writes each session's rows and
+   then the manifest, and removes ``staged/`` and what no session uses any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from nwb_mivae.alignment import AlignedSession
+from nwb_mivae.clips.configuration import ClipsConfiguration
+from nwb_mivae.clips.frames import frame_digests, resize_frames
+from nwb_mivae.clips.store import FORMAT, FORMAT_VERSION, ClipStore
+from nwb_mivae.errors import NwbMivaeError, OutputError, StoreError
+from nwb_mivae.outputs import read_json, sha256_of_file, whole_directory, whole_file, write_json
+from nwb_mivae.provenance import provenance_record
+
+__all__ = ["StoreWriter"]
+
+#: Bytes of frames, or of activity, that are held in memory at a time.
+CHUNK_BYTES = 1 << 25
+#: Largest rounding error, in standard deviations of a cell, at which half precision is good enough.
+HALF_PRECISION_ERROR = 0.01
+
+
+class StoreWriter:
+    """Writes aligned sessions into a store.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder of the store: new, empty, or a store, complete or interrupted.
+    configuration : ClipsConfiguration
+        Resolution and types.
+    settings : mapping
+        The configuration of all rooms that shaped the sessions, as plain values, for the manifest.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds something that is not a store.
+    """
+
+    def __init__(
+        self, path: str | PathLike[str], configuration: ClipsConfiguration, settings: Mapping[str, Any]
+    ) -> None:
+        self._path = Path(path)
+        self._configuration = configuration
+        self._settings = dict(settings)
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._changed = False
+        _check_folder(self._path)
+        try:
+            (self._path / "sessions").mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise OutputError(
+                f"a folder that cannot be made ({problem.strerror})",
+                expected="a folder one may write to",
+                remedy="choose another output folder",
+                file=self._path,
+            ) from problem
+        for leftover in (*self._path.glob(".*.partial*"), *(self._path / "sessions").glob(".*.partial*")):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        self._prepared = {entry["fingerprint"]: entry for entry in _session_records(self._path)}
+        self._known = set(_digests_of_bank(self._path / "stimulus.npy", self._shape))
+        for staged in sorted((self._path / "staged").glob("*.npy")):
+            self._known.update(_digests_of_bank(staged, self._shape))
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self._configuration.height, self._configuration.width
+
+    def reuse(self, fingerprint: str) -> str | None:
+        """Take over the session prepared before from the same inputs; its key, or ``None`` where there is none."""
+        entry = self._prepared.get(fingerprint)
+        if entry is None or entry["key"] in self._entries:
+            return None
+        folder = self._path / "sessions" / entry["folder"]
+        try:
+            digests = np.load(folder / "frame_digest.npy", allow_pickle=False)
+            intact = all((folder / name).stat().st_size == file["bytes"] for name, file in entry["files"].items())
+        except (OSError, ValueError, EOFError):
+            return None
+        if not intact or not {digest.tobytes() for digest in digests} <= self._known:
+            return None
+        self._entries[entry["key"]] = entry
+        return str(entry["key"])
+
+    def add(self, aligned: AlignedSession, *, source: Mapping[str, Any], fingerprint: str) -> None:
+        """Write one session.
+
+        Parameters
+        ----------
+        aligned : AlignedSession
+            What to write.
+        source : mapping
+            ``path``, ``sha256``, ``object_id``, ``identifier``, ``session_id``, ``trace_path``, ``asset``.
+        fingerprint : str
+            Digest of everything the session was made from; the same fingerprint is not prepared twice.
+
+        Raises
+        ------
+        StoreError
+            If a session of that key is already there.
+        """
+        if aligned.key in self._entries:
+            raise StoreError(
+                f"a second session with key {aligned.key!r}",
+                expected="one source per session",
+                remedy="leave one of the two sources out",
+                file=aligned.provenance.path,
+            )
+        self._begin_change()
+        folder = self._path / "sessions" / folder_name(aligned.key)
+        shown, frame_index = np.unique(
+            np.stack([aligned.template.astype(np.int64), aligned.frame]), axis=1, return_inverse=True
+        )
+        digests = self._stage_frames(aligned, shown, folder.name)
+        with whole_directory(folder, overwrite=True) as beside:
+            neural, note = _as_stored(aligned, self._configuration.neural_type)
+            arrays: dict[str, npt.NDArray[Any]] = {
+                "neural": neural,
+                "valid": aligned.valid,
+                "time": aligned.time,
+                "stop_time": aligned.stop_time,
+                "segment": aligned.segment,
+                "presentation": aligned.presentation,
+                "repeat": aligned.repeat,
+                "template": aligned.template,
+                "frame": aligned.frame,
+                "auxiliary": aligned.auxiliary,
+                "coordinates": aligned.coordinates,
+                "frame_index": frame_index.reshape(-1).astype(np.int64),
+                "frame_digest": digests,
+            }
+            for name, array in arrays.items():
+                np.save(beside / f"{name}.npy", array, allow_pickle=False)
+            aligned.cells.to_csv(beside / "cells.csv", index=False)
+            aligned.presentations.to_csv(beside / "presentations.csv", index=False)
+            report = aligned.report.as_dict()
+            report["notes"] = [*report["notes"], *note, *self._stretched(aligned)]
+            entry = {
+                "key": aligned.key,
+                "folder": folder.name,
+                "fingerprint": fingerprint,
+                "subject": aligned.subject,
+                "source": dict(source),
+                "trace_kind": aligned.trace_kind,
+                "templates": [template.name for template in aligned.templates],
+                "auxiliary_names": list(aligned.auxiliary_names),
+                "frame_rate": aligned.frame_rate,
+                "n_frames": int(neural.shape[0]),
+                "n_cells": int(neural.shape[1]),
+                "files": {path.name: _file_record(path) for path in sorted(beside.iterdir())},
+                "report": report,
+            }
+            write_json(beside / "session.json", entry)
+        self._entries[aligned.key] = entry
+
+    def finish(self, failures: Sequence[NwbMivaeError] = ()) -> ClipStore:
+        """Gather the stimulus frames, write the manifest and open the store.
+
+        Raises
+        ------
+        StoreError
+            If no session was added or reused.
+        """
+        if not self._entries:
+            raise StoreError(
+                "no session", expected="at least one", remedy="name NWB files or open sessions", file=self._path
+            )
+        manifest = self._path / "manifest.json"
+        failed = [failure.as_dict() for failure in failures]
+        if not self._changed and manifest.is_file():
+            old = read_json(manifest)
+            if set(old["sessions"]) == set(self._entries) and old["configuration"] == self._settings:
+                if old["failures"] != failed:
+                    write_json(manifest, {**old, "failures": failed})
+                return ClipStore.open(self._path)
+        self._begin_change()
+        stimulus = self._gather_frames()
+        sessions = {}
+        for key, entry in sorted(self._entries.items()):
+            folder = self._path / "sessions" / entry["folder"]
+            files = {name: file for name, file in entry["files"].items() if not name.startswith("frame_")}
+            files["stimulus_row.npy"] = _file_record(folder / "stimulus_row.npy")
+            sessions[key] = {**entry, "folder": f"sessions/{entry['folder']}", "files": files}
+        write_json(
+            manifest,
+            {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "configuration": self._settings,
+                "stimulus": stimulus,
+                "sessions": sessions,
+                "failures": failed,
+                "provenance": provenance_record(),
+            },
+        )
+        shutil.rmtree(self._path / "staged", ignore_errors=True)
+        used = {entry["folder"] for entry in self._entries.values()}
+        for folder in (self._path / "sessions").iterdir():
+            if folder.name not in used and (folder / "session.json").is_file():
+                shutil.rmtree(folder)
+        return ClipStore.open(self._path)
+
+    def _begin_change(self) -> None:
+        self._changed = True
+        (self._path / "manifest.json").unlink(missing_ok=True)
+
+    def _stretched(self, aligned: AlignedSession) -> list[str]:
+        height, width = self._shape
+        stretched = [
+            template.name
+            for template in aligned.templates
+            if abs(template.width / template.height / (width / height) - 1) > 0.02
+        ]
+        if not stretched:
+            return []
+        some = ", ".join(stretched[:3]) + (f" and {len(stretched) - 3} more" if len(stretched) > 3 else "")
+        return [f"Frames of {some} have another aspect ratio than {width} x {height} pixels and were stretched to it."]
+
+    def _stage_frames(self, aligned: AlignedSession, shown: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.uint8]:
+        """Digest (n, 16) of every shown (template, frame); frames not known yet are written to ``staged/NAME.npy``."""
+        digests: list[npt.NDArray[np.uint8]] = []
+        new: list[npt.NDArray[np.uint8]] = []
+        for frames in self._read_frames(aligned, shown):
+            chunk = frame_digests(frames)
+            digests.append(chunk)
+            for frame, digest in zip(frames, chunk, strict=True):
+                if digest.tobytes() not in self._known:
+                    self._known.add(digest.tobytes())
+                    new.append(frame)
+        if new:
+            target = self._path / "staged" / f"{name}.npy"
+            if target.exists():
+                # Frames staged before an interruption, or by this session from other inputs, are still good.
+                new = [*np.load(target, allow_pickle=False), *new]
+            with whole_file(target) as beside:
+                np.save(beside, np.stack(new), allow_pickle=False)
+        return np.concatenate(digests)
+
+    def _read_frames(self, aligned: AlignedSession, shown: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
+        height, width = self._shape
+        for number in np.unique(shown[0]):
+            frames = shown[1, shown[0] == number]
+            if number < 0:
+                grey = np.full((1, height, width), self._configuration.blank_luminance, dtype=np.uint8)
+                yield np.repeat(grey, len(frames), axis=0)
+                continue
+            template = aligned.templates[number]
+            step = max(1, CHUNK_BYTES // max(1, 4 * template.height * template.width))
+            for start in range(0, len(frames), step):
+                yield resize_frames(template.read(frames[start : start + step]), height, width)
+
+    def _gather_frames(self) -> dict[str, Any]:
+        """Write ``stimulus.npy`` and every session's ``stimulus_row.npy``; the manifest's record of the former."""
+        row_of: dict[bytes, int] = {}
+        for _, entry in sorted(self._entries.items()):
+            folder = self._path / "sessions" / entry["folder"]
+            digests = np.load(folder / "frame_digest.npy", allow_pickle=False)
+            rows = np.array([row_of.setdefault(digest.tobytes(), len(row_of)) for digest in digests], dtype=np.int64)
+            frame_index = np.load(folder / "frame_index.npy", allow_pickle=False)
+            with whole_file(folder / "stimulus_row.npy") as beside:
+                np.save(beside, rows[frame_index], allow_pickle=False)
+        target = self._path / "stimulus.npy"
+        blank: list[int] = []
+        with whole_file(target) as beside:
+            bank = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(row_of), *self._shape))
+            missing = set(row_of)
+            for source in (target, *sorted((self._path / "staged").glob("*.npy"))):
+                for digest, frame in _digests_of_bank(source, self._shape).items():
+                    if digest in missing:
+                        missing.remove(digest)
+                        bank[row_of[digest]] = frame
+                        if frame.min() == frame.max():
+                            blank.append(row_of[digest])
+            if missing:
+                raise StoreError(
+                    f"{len(missing)} stimulus frames that are not in the folder any more",
+                    expected="a folder nothing else writes to",
+                    remedy="remove the folder and prepare it again",
+                    file=self._path,
+                )
+            bank.flush()
+            del bank
+        return {**_file_record(target), "blank": sorted(blank)}
+
+
+def folder_name(key: str) -> str:
+    """A session's key as the name of a folder, whatever characters it holds."""
+    name = quote(key, safe=" +=,@")
+    return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
+def _check_folder(path: Path) -> None:
+    if not path.exists():
+        return
+    ours = {"manifest.json", "stimulus.npy", "sessions", "staged"}
+    foreign = (
+        [
+            entry.name
+            for entry in path.iterdir()
+            if entry.name not in ours and not re.match(r"\..*\.partial", entry.name)
+        ]
+        if path.is_dir()
+        else [path.name]
+    )
+    if foreign:
+        raise StoreError(
+            f"{sorted(foreign)[0]!r} in the output folder",
+            expected="a new or empty folder, or a clip store",
+            remedy="choose another output folder",
+            file=path,
+        )
+
+
+def _session_records(path: Path) -> Iterator[dict[str, Any]]:
+    for record in sorted((path / "sessions").glob("*/session.json")):
+        try:
+            entry = json.loads(record.read_text(encoding="utf-8"))
+            if {"fingerprint", "key", "folder", "files"} <= set(entry):
+                yield entry
+        except (OSError, ValueError, TypeError):
+            # A damaged record is prepared again; nothing is lost by not reusing it.
+            continue
+
+
+def _digests_of_bank(path: Path, shape: tuple[int, int]) -> dict[bytes, npt.NDArray[np.uint8]]:
+    """Frames of an earlier bank by the digest of what is in it; none where it is absent, cut or of another size."""
+    if not path.is_file():
+        return {}
+    try:
+        frames = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        return {}
+    if frames.dtype != np.uint8 or frames.shape[1:] != shape:
+        return {}
+    return {digest.tobytes(): frame for digest, frame in zip(frame_digests(frames), frames, strict=True)}
+
+
+def _file_record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+    if path.suffix == ".npy":
+        array = np.load(path, mmap_mode="r" if path.stat().st_size > CHUNK_BYTES else None, allow_pickle=False)
+        record |= {"shape": list(array.shape), "dtype": str(array.dtype)}
+    return record
+
+
+def _as_stored(aligned: AlignedSession, wanted: str) -> tuple[npt.NDArray[Any], list[str]]:
+    """Activity in the type it is stored in, and a note where that is not the type that was asked for."""
+    if wanted == "float32":
+        return aligned.neural, []
+    error = half_precision_error(aligned.neural[aligned.valid])
+    if error <= HALF_PRECISION_ERROR:
+        return aligned.neural.astype(np.float16), []
+    return aligned.neural, [
+        f"Activity is stored as float32: half precision would lose {error:.3g} standard deviations of some cell."
+    ]
+
+
+def half_precision_error(neural: npt.NDArray[np.float32]) -> float:
+    """Root mean square of what float16 rounds away, in standard deviations, of the worst cell; infinite on overflow."""
+    worst = 0.0
+    if not neural.size:
+        return worst
+    step = max(1, CHUNK_BYTES // (8 * len(neural)))
+    for start in range(0, neural.shape[1], step):
+        columns = neural[:, start : start + step].astype(np.float64)
+        with np.errstate(over="ignore"):
+            rounded = columns.astype(np.float16).astype(np.float64)
+        deviation = columns.std(axis=0)
+        lost = np.sqrt(np.mean((columns - rounded) ** 2, axis=0))
+        if not np.isfinite(rounded).all():
+            return float("inf")
+        worst = max(worst, float(np.max(lost[deviation > 0] / deviation[deviation > 0], initial=0.0)))
+    return worst
+
+
+def fingerprint_of(values: Mapping[str, Any]) -> str:
+    """SHA-256 over plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
