@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
 from nwb_mivae.model.configuration import ModelConfiguration
 from nwb_mivae.model.gaussian import Gaussian
@@ -24,22 +26,23 @@ class StimulusPosterior:
 
 
 class StimulusEncoder(nn.Module):
-    """Spatial convolutions per frame, a temporal one per place (2+1-D), then mixing along time and heads.
+    """Convolutions over space and neighbouring frames, one along time per place (2+1-D), then mixing and heads.
 
-    The place of things in the picture is kept until the last linear layer, because receptive fields have places.
-    Features are normalised per frame, so that context read-outs of different animals live on one scale.
+    The first convolution sees each frame with the ones before and after it, so motion at full resolution is cheap: the
+    convolution along time runs on the coarse map. The place of things in the picture is kept until the last linear
+    layer, because receptive fields have places. Features are normalised per frame, so that context read-outs of
+    different animals live on one scale.
     """
 
     def __init__(self, configuration: ModelConfiguration, height: int, width: int) -> None:
         super().__init__()
         channels = configuration.stimulus_channels
-        self.height, self.width = height, width
-        self.stem = nn.Conv2d(1, channels, 7, stride=4, padding=3)
-        self.motion = nn.Conv1d(channels, 2 * channels, 5, padding=2)
-        self.shape = nn.Conv2d(2 * channels, 2 * channels, 3, stride=2, padding=1)
-        rows, columns = (-(-size // 4) for size in (height, width))
-        places = -(-rows // 2) * -(-columns // 2)
         hidden = configuration.hidden_size
+        self.height, self.width = height, width
+        self.edges = nn.Conv2d(3, channels, 7, stride=4, padding=3)
+        self.shapes = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
+        self.motion = nn.Conv2d(2 * channels, 2 * channels, (5, 1), padding=(2, 0))
+        places = ceil(ceil(height / 4) / 2) * ceil(ceil(width / 4) / 2)
         self.gather = nn.Linear(2 * channels * places, hidden)
         self.trunk = TemporalMixing(hidden, hidden, hidden)
         self.features = nn.Sequential(
@@ -51,15 +54,14 @@ class StimulusEncoder(nn.Module):
 
     def _trunk(self, stimulus: Tensor) -> Tensor:
         clips, frames = stimulus.shape[:2]
-        x = stimulus.flatten(0, 1) * 2.0 - 1.0
-        x = nn.functional.gelu(self.stem(x))
-        channels, rows, columns = x.shape[1:]
-        x = x.reshape(clips, frames, channels, rows * columns).permute(0, 3, 2, 1)
-        x = nn.functional.gelu(self.motion(x.reshape(-1, channels, frames)))
-        x = x.reshape(clips, rows * columns, 2 * channels, frames).permute(0, 3, 2, 1)
-        x = nn.functional.gelu(self.shape(x.reshape(-1, 2 * channels, rows, columns)))
-        x = nn.functional.gelu(self.gather(x.reshape(clips, frames, -1)))
-        return self.trunk(x)  # type: ignore[no-any-return]
+        centred = stimulus * 2.0 - 1.0
+        before = torch.cat([centred[:, :1], centred[:, :-1]], dim=1)
+        after = torch.cat([centred[:, 1:], centred[:, -1:]], dim=1)
+        x = torch.cat([before, centred, after], dim=2).flatten(0, 1)
+        x = gelu(self.shapes(gelu(self.edges(x))))
+        x = x.flatten(2).unflatten(0, (clips, frames)).transpose(1, 2)
+        x = gelu(self.motion(x)).transpose(1, 2).flatten(2)
+        return self.trunk(gelu(self.gather(x)))  # type: ignore[no-any-return]
 
     def stimulus_features(self, stimulus: Tensor) -> Tensor:
         """``(B, T, 1, H, W)`` in [0, 1] to features ``(B, T, F)`` of zero mean and unit variance per frame."""
