@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nwb_mivae.annotation.names import MODULE
 from nwb_mivae.annotation.record import ModelRecord
 from nwb_mivae.annotation.refusals import refuse_foreign_results, refuse_paths, refuse_source_changed
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.outputs import whole_file
-from nwb_mivae.provenance import package_version
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
@@ -87,12 +84,14 @@ def annotate(
     refuse_foreign_results(stored, latents, attribution, file=source)
     digest = refuse_source_changed(source, stored)
 
+    # Before the source is opened: what pynwb does not know by then it writes as the type it extends, without a word.
+    from nwb_mivae.annotation.objects import add_results
     from nwb_mivae.sessions.nwb import open_nwb
 
     opened = open_nwb(source)
     try:
         _refuse_annotated(opened)
-        _add_results(opened, latents, attribution, stored, model, digest)
+        add_results(opened, stored, latents, attribution, model, digest=digest)
         _keep_external_files(opened, out)
         with whole_file(out, overwrite=overwrite) as beside:
             _export(opened, beside)
@@ -112,49 +111,6 @@ def _refuse_annotated(opened: OpenedFile) -> None:
                 file=opened.path,
                 object_path=f"{place}/{MODULE}",
             )
-
-
-def _add_results(
-    opened: OpenedFile,
-    latents: SessionLatents,
-    attribution: SessionAttribution | None,
-    stored: StoredSession,
-    model: ModelRecord,
-    digest: str,
-) -> None:
-    from nwb_mivae.annotation import objects as make
-
-    nwbfile = opened.nwbfile
-    at_path = _objects_by_path(opened)
-    annotation = make.annotation_object(stored, model, latents.context, digest=digest, object_id=str(nwbfile.object_id))
-    nwbfile.add_lab_meta_data(annotation)
-    module = nwbfile.create_processing_module(
-        name=MODULE,
-        description="Latents of a multi-modal identifiable VAE (miVAE) shared by neural activity and visual stimulus, "
-        f"and their attribution to cells and pixels, computed by nwb_mivae {package_version()}.",
-    )
-    for series in make.latent_series(latents, annotation.model):
-        module.add(series)
-    module.add(make.encoded_frames(latents))
-    for table in make.presentation_tables(stored, latents, annotation.model, at_path, file=opened.path):
-        module.add(table)
-    if attribution is not None:
-        for series in make.attribution_series(stored, attribution, annotation.model, at_path, file=opened.path):
-            module.add(series)
-    _add_generator(nwbfile)
-
-
-def _objects_by_path(opened: OpenedFile) -> dict[str, Any]:
-    # Columns and other parts of a table have builders too; the containers' own paths are unique.
-    return {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
-
-
-def _add_generator(nwbfile: Any) -> None:
-    before = (
-        [] if nwbfile.was_generated_by is None else [[str(text) for text in pair] for pair in nwbfile.was_generated_by]
-    )
-    nwbfile.fields["was_generated_by"] = np.array([*before, ["nwb_mivae", package_version()]], dtype=object)
-    nwbfile.set_modified()
 
 
 def _keep_external_files(opened: OpenedFile, out: Path) -> None:

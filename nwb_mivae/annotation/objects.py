@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ndx_mivae
 import numpy as np
+import numpy.typing as npt
 from hdmf.backends.hdf5 import H5DataIO
 from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
 from pynwb import TimeSeries
@@ -18,23 +19,20 @@ from pynwb.epoch import TimeIntervals
 from pynwb.misc import Units
 from pynwb.ophys import PlaneSegmentation
 
-from nwb_mivae.annotation.names import ENCODED_FRAMES, PARTS
+from nwb_mivae.annotation.names import ENCODED_FRAMES, MODULE, PARTS
 from nwb_mivae.annotation.per_presentation import presentation_bins
 from nwb_mivae.annotation.record import ModelRecord, TrainingSession
+from nwb_mivae.annotation.sparse_frames import SparseFrames
 from nwb_mivae.errors import AnnotationError
+from nwb_mivae.provenance import package_version
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
     from nwb_mivae.clips import StoredSession
     from nwb_mivae.inference.latents import SessionLatents
+    from nwb_mivae.sessions.nwb import OpenedFile
 
-__all__ = [
-    "annotation_object",
-    "attribution_series",
-    "encoded_frames",
-    "latent_series",
-    "presentation_tables",
-]
+__all__ = ["add_results"]
 
 _BLOCK_WORDS = {
     "neural_shared": "what animals share, driven by the stimulus, from neural activity",
@@ -48,7 +46,52 @@ _CHUNK_BYTES = 2**20
 _CELLS_TARGET, _PIXELS_TARGET = "neural_shared", "stimulus_shared"
 
 
-def annotation_object(
+def add_results(
+    opened: OpenedFile,
+    stored: StoredSession,
+    latents: SessionLatents,
+    attribution: SessionAttribution | None,
+    model: ModelRecord,
+    *,
+    digest: str,
+) -> None:
+    """Add results to the open source, in memory; ``digest`` is the source's SHA-256.
+
+    Raises
+    ------
+    AnnotationError
+        If a table the results refer to is not in the source, or has no such row.
+    """
+    nwbfile = opened.nwbfile
+    at_path = {opened.path_of(item): item for item in nwbfile.objects.values()}
+    annotation = _annotation(stored, model, latents.context, digest=digest, object_id=str(nwbfile.object_id))
+    nwbfile.add_lab_meta_data(annotation)
+    module = nwbfile.create_processing_module(
+        name=MODULE,
+        description="Latents of a multi-modal identifiable VAE (miVAE) shared by neural activity and visual stimulus, "
+        f"and their attribution to cells and pixels, computed by nwb_mivae {package_version()}.",
+    )
+    series = list(_latent_series(latents, annotation.model))
+    tables = _presentation_latents(stored, latents, annotation.model, at_path, file=opened.path)
+    for item in (*series, _encoded_frames(latents), *tables):
+        module.add(item)
+    if attribution is not None:
+        frames = np.union1d(latents.row, attribution.row)
+        clock = series[0] if np.array_equal(frames, latents.row) else np.asarray(stored.time[frames], np.float64)
+        for item in _attribution_series(
+            stored, attribution, annotation.model, at_path, frames=frames, clock=clock, file=opened.path
+        ):
+            module.add(item)
+    _add_generator(nwbfile)
+
+
+def _add_generator(nwbfile: Any) -> None:
+    before = [] if nwbfile.was_generated_by is None else [list(map(str, pair)) for pair in nwbfile.was_generated_by]
+    nwbfile.fields["was_generated_by"] = [*before, ["nwb_mivae", package_version()]]
+    nwbfile.set_modified()
+
+
+def _annotation(
     stored: StoredSession, model: ModelRecord, context: Mapping[str, Any], *, digest: str, object_id: str
 ) -> Any:
     """The lab metadata that says where the results came from."""
@@ -80,7 +123,7 @@ def annotation_object(
     )
 
 
-def encoded_frames(latents: SessionLatents) -> TimeIntervals:
+def _encoded_frames(latents: SessionLatents) -> TimeIntervals:
     """The frames latents were computed for: when, in which clip, in which part of the split."""
     columns = {
         "start_time": ("Onset of the frame, in seconds.", latents.time),
@@ -100,7 +143,7 @@ def encoded_frames(latents: SessionLatents) -> TimeIntervals:
     )
 
 
-def latent_series(latents: SessionLatents, model: Any) -> Iterator[Any]:
+def _latent_series(latents: SessionLatents, model: Any) -> Iterator[Any]:
     """One ``LatentSeries`` per block; the first holds the timestamps, the others link to them."""
     timestamps: Any = np.asarray(latents.time, dtype=np.float64)
     for name, block in latents.blocks.items():
@@ -118,7 +161,7 @@ def latent_series(latents: SessionLatents, model: Any) -> Iterator[Any]:
         yield series
 
 
-def presentation_tables(
+def _presentation_latents(
     stored: StoredSession, latents: SessionLatents, model: Any, objects: Mapping[str, Any], *, file: Path
 ) -> Iterator[Any]:
     """One ``PresentationLatents`` per block and presentation table of the source.
@@ -133,12 +176,13 @@ def presentation_tables(
         _refuse_rows(bins.rows, table, bins.table, file)
         for name, block in latents.blocks.items():
             mean, variance = bins.spread(block)
-            yield ndx_mivae.PresentationLatents.of_arrays(
+            yield ndx_mivae.PresentationLatents(
                 name=f"presentation_latents_{name}_{_plain(PurePath(bins.table).name)}",
                 description=f"Posterior of the {name.replace('_', ' ')} latents for each row of {bins.table} that has "
                 "encoded frames, one bin per stimulus frame of the presentation.",
-                table=table,
-                rows=bins.rows,
+                presentations=DynamicTableRegion(
+                    name="presentations", description=f"Rows of {bins.table}.", data=bins.rows, table=table
+                ),
                 mean=_compressed(mean),
                 variance=_compressed(variance),
                 bin_offsets_in_seconds=bins.offsets,
@@ -147,14 +191,24 @@ def presentation_tables(
             )
 
 
-def attribution_series(
-    stored: StoredSession, attribution: SessionAttribution, model: Any, objects: Mapping[str, Any], *, file: Path
+def _attribution_series(
+    stored: StoredSession,
+    attribution: SessionAttribution,
+    model: Any,
+    objects: Mapping[str, Any],
+    *,
+    frames: npt.NDArray[np.int64],
+    clock: Any,
+    file: Path,
 ) -> Iterator[Any]:
-    """Attribution of the shared latents: per method one series for each table of cells and one for the pixels."""
-    timestamps: Any = np.asarray(attribution.time, dtype=np.float64)
+    """Attribution of the shared latents: per method one series for each table of cells and one for the pixels.
+
+    ``frames`` are the stored rows the series cover, ``clock`` their times or a series that has them.
+    """
     settings = json.dumps(dict(attribution.settings))
     stimulus = _one_stimulus(stored, attribution, objects)
     tables = list(_cells_by_table(stored, objects, file))
+    place = np.searchsorted(frames, attribution.row)
     for method, maps in attribution.methods.items():
         common = {"method": method, "settings": settings, "model": model}
         for path, table, cells, rows in tables:
@@ -165,28 +219,30 @@ def attribution_series(
             )
             series = kind(
                 name=f"attribution_{method}_cells{suffix}",
-                description=f"Attribution ({method}) of the shared neural latents, summed over latents, to the activity "
-                "of each cell at each frame, per standard deviation of the cell's activity.",
-                data=_compressed(maps.neurons[:, cells]),
-                per_latent=maps.neurons_per_latent[:, cells],
+                description=f"Attribution ({method}) of the shared neural latents, summed over latents, to the "
+                "activity of each cell at each frame, per standard deviation of the cell's activity; NaN at frames "
+                "that were not attributed.",
+                data=_sparse(maps.neurons[:, cells], place, len(frames)),
+                per_latent=_compressed(maps.neurons_per_latent[:, cells]),
                 target=_CELLS_TARGET,
                 baseline=_baseline(method, _PIXELS_TARGET),
-                timestamps=timestamps,
+                timestamps=clock,
                 **{region_name: region},
                 **common,
             )
-            timestamps = series if not isinstance(timestamps, TimeSeries) else timestamps
+            clock = clock if isinstance(clock, TimeSeries) else series
             yield series
         yield ndx_mivae.StimulusAttributionSeries(
             name=f"attribution_{method}_stimulus",
             description=f"Attribution ({method}) of the shared stimulus latents, summed over latents, to each pixel of "
-            "the frame at each frame, per unit of luminance (black 0, white 1), at the model's resolution.",
-            data=_compressed(maps.pixels),
-            per_latent=maps.pixels_per_latent,
+            "the frame at each frame, per unit of luminance (black 0, white 1), at the model's resolution; NaN at "
+            "frames that were not attributed.",
+            data=_sparse(maps.pixels, place, len(frames)),
+            per_latent=_compressed(maps.pixels_per_latent),
             target=_PIXELS_TARGET,
             baseline=_baseline(method, _CELLS_TARGET),
             stimulus=stimulus,
-            timestamps=timestamps,
+            timestamps=clock,
             **common,
         )
 
@@ -198,9 +254,19 @@ def _baseline(method: str, other: str) -> str | None:
 def _compressed(values: Any) -> H5DataIO:
     """Gzip-compressed float32 in chunks of about a mebibyte along the first dimension (HDF5's default: none)."""
     values = np.ascontiguousarray(values, dtype=np.float32)
-    row_bytes = max(1, int(np.prod(values.shape[1:])) * values.itemsize)
-    rows = max(1, min(len(values), _CHUNK_BYTES // row_bytes))
-    return H5DataIO(values, compression="gzip", shuffle=True, chunks=(rows, *values.shape[1:]))
+    chunks = (_chunk_frames(values, len(values)), *values.shape[1:])
+    return H5DataIO(values, compression="gzip", shuffle=True, chunks=chunks)
+
+
+def _sparse(values: npt.NDArray[np.float32], place: npt.NDArray[np.int64], n_frames: int) -> H5DataIO:
+    """The same for values at some of ``n_frames`` frames."""
+    rows = SparseFrames(values, place, n_frames, chunk_frames=_chunk_frames(values, n_frames))
+    return H5DataIO(rows, compression="gzip", shuffle=True)
+
+
+def _chunk_frames(values: npt.NDArray[np.float32], n_frames: int) -> int:
+    frame_bytes = max(1, int(np.prod(values.shape[1:])) * 4)
+    return max(1, min(n_frames, _CHUNK_BYTES // frame_bytes))
 
 
 def _plain(name: str) -> str:

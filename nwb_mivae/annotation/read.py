@@ -138,7 +138,7 @@ def _read(opened: OpenedFile) -> Annotations:
     interfaces = nwbfile.processing[MODULE].data_interfaces
     by_type: dict[str, list[Any]] = {}
     for item in interfaces.values():
-        by_type.setdefault(item.neurodata_type, []).append(item)
+        by_type.setdefault(type(item).__name__, []).append(item)
     metadata = nwbfile.lab_meta_data[MODULE]
     return Annotations(
         model=_model(metadata.model),
@@ -168,15 +168,15 @@ def _model(model: Any) -> ModelRecord:
     )
 
 
-def _presentation(opened: OpenedFile, table: Any) -> PresentationPosterior:
-    region = table["presentation"]
+def _presentation(opened: OpenedFile, latents: Any) -> PresentationPosterior:
+    region = latents.presentations
     return PresentationPosterior(
-        block=table.space,
+        block=latents.space,
         table=opened.path_of(region.table),
         rows=np.asarray(region.data[:], dtype=np.int64),
-        offsets=np.asarray(table.bin_offsets_in_seconds[:], dtype=np.float64),
-        mean=table["mean"].data[:],
-        variance=table["variance"].data[:],
+        offsets=np.asarray(latents.bin_offsets_in_seconds[:], dtype=np.float64),
+        mean=latents.mean[:],
+        variance=latents.variance[:],
     )
 
 
@@ -184,28 +184,29 @@ def _attribution(opened: OpenedFile, by_type: Mapping[str, list[Any]]) -> Annota
     import pandas as pd
 
     regions = {"RoiAttributionSeries": "rois", "UnitAttributionSeries": "units"}
-    of_cells = [
-        (series, getattr(series, region)) for kind, region in regions.items() for series in by_type.get(kind, [])
-    ]
-    of_pixels = {series.method: series for series in by_type.get("StimulusAttributionSeries", [])}
+    of_cells = [(series, getattr(series, name)) for kind, name in regions.items() for series in by_type.get(kind, [])]
+    of_pixels = by_type.get("StimulusAttributionSeries", [])
     if not of_pixels:
         return None
-    methods, cells, settings = {}, pd.DataFrame(), {}
-    for method, pixels in of_pixels.items():
-        mine = [(series, region) for series, region in of_cells if series.method == method]
-        methods[method] = MethodAttribution(
-            neurons=np.concatenate([series.data[:] for series, _ in mine], axis=1),
+    methods = {}
+    for pixels in of_pixels:
+        mine = [(series, region) for series, region in of_cells if series.method == pixels.method]
+        neurons = np.concatenate([series.data[:] for series, _ in mine], axis=1)
+        known = ~np.all(np.isnan(neurons), axis=1)
+        methods[pixels.method] = MethodAttribution(
+            neurons=neurons[known],
             neurons_per_latent=np.concatenate([series.per_latent[:] for series, _ in mine], axis=1),
-            pixels=pixels.data[:],
+            pixels=pixels.data[known],
             pixels_per_latent=pixels.per_latent[:],
         )
-        cells = pd.concat(
-            [
-                pd.DataFrame({"source_path": opened.path_of(region.table), "source_row": np.asarray(region.data[:])})
-                for _, region in mine
-            ],
-            ignore_index=True,
-        )
-        settings = json.loads(pixels.settings)
-    time = np.asarray(next(iter(of_pixels.values())).get_timestamps()[:], dtype=np.float64)
-    return AnnotatedAttribution(time=time, cells=cells, methods=methods, settings=settings)
+    # Methods cover the same frames and cells, so those of the last one are everybody's.
+    cells = [
+        pd.DataFrame({"source_path": opened.path_of(region.table), "source_row": np.asarray(region.data[:])})
+        for _, region in mine
+    ]
+    return AnnotatedAttribution(
+        time=np.asarray(pixels.get_timestamps()[:], dtype=np.float64)[known],
+        cells=pd.concat(cells, ignore_index=True),
+        methods=methods,
+        settings=json.loads(pixels.settings),
+    )

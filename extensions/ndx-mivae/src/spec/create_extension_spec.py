@@ -172,19 +172,23 @@ def types() -> list[NWBGroupSpec]:
     )
     presentation_latents = NWBGroupSpec(
         neurodata_type_def="PresentationLatents",
-        neurodata_type_inc="DynamicTable",
-        doc="Posterior of a latent space for each presentation of a stimulus, in time bins from its onset. One table "
-        "per table of presentations.",
-        attributes=[space_attribute()],
+        neurodata_type_inc="NWBDataInterface",
+        doc="Posterior of a latent space for each presentation of a stimulus, in time bins from its onset. One object "
+        "per table of presentations, because a region refers to one table.",
+        attributes=[
+            space_attribute(),
+            NWBAttributeSpec(
+                name="description", dtype="text", doc="What these latents are of, and how they were binned."
+            ),
+        ],
         datasets=[
             NWBDatasetSpec(
-                name="presentation",
+                name="presentations",
                 neurodata_type_inc="DynamicTableRegion",
-                doc="Row of the table of presentations, such as a TimeIntervals table.",
+                doc="Rows of a table of presentations, such as a TimeIntervals table, one for each row of mean.",
             ),
             NWBDatasetSpec(
                 name="mean",
-                neurodata_type_inc="VectorData",
                 dtype="numeric",
                 dims=("num_presentations", "num_bins", "num_latents"),
                 shape=(None, None, None),
@@ -192,7 +196,6 @@ def types() -> list[NWBGroupSpec]:
             ),
             NWBDatasetSpec(
                 name="variance",
-                neurodata_type_inc="VectorData",
                 dtype="numeric",
                 dims=("num_presentations", "num_bins", "num_latents"),
                 shape=(None, None, None),
@@ -232,7 +235,7 @@ def types() -> list[NWBGroupSpec]:
                 dtype="numeric",
                 dims=("num_times", "num_rois"),
                 shape=(None, None),
-                doc="Attribution of each ROI at each time.",
+                doc="Attribution of each ROI at each time; NaN at times that were not attributed.",
             ),
             per_latent_cells,
         ],
@@ -249,7 +252,7 @@ def types() -> list[NWBGroupSpec]:
                 dtype="numeric",
                 dims=("num_times", "num_units"),
                 shape=(None, None),
-                doc="Attribution of each unit at each time.",
+                doc="Attribution of each unit at each time; NaN at times that were not attributed.",
             ),
             NWBDatasetSpec(
                 name="units",
@@ -273,7 +276,8 @@ def types() -> list[NWBGroupSpec]:
                 dims=(("num_times", "y", "x"),),
                 shape=((None, None, None),),
                 doc="Attribution of each pixel at each time; y counts downwards from the top of the frame, x "
-                "rightwards from its left (rows and columns of the image, in this order).",
+                "rightwards from its left (rows and columns of the image, in this order). NaN at times that were not "
+                "attributed.",
             ),
             NWBDatasetSpec(
                 name="per_latent",

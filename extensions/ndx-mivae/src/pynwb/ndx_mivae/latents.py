@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
-from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
-from hdmf.utils import AllowPositional, docval, get_docval, popargs
+from hdmf.common import DynamicTableRegion
+from hdmf.utils import AllowPositional, docval, get_docval, popargs, popargs_to_dict
 from pynwb import TimeSeries, register_class
+from pynwb.core import NWBDataInterface
 
 from ndx_mivae.checks import shape_of, space_problem, values_in_memory
 from ndx_mivae.model import MIVAEModel
@@ -88,84 +88,79 @@ class LatentSeries(TimeSeries):
 
 
 @register_class("PresentationLatents", "ndx-mivae")
-class PresentationLatents(DynamicTable):
-    """Posterior of a latent space for each presentation: columns ``presentation``, ``mean`` and ``variance``.
+class PresentationLatents(NWBDataInterface):
+    """Posterior of a latent space for each presentation: ``mean`` and ``variance``, both (presentation, bin, latent).
 
-    ``mean`` and ``variance`` are (presentation, bin, latent), NaN where a bin holds no posterior.
+    ``presentations`` are the rows of the table of presentations. Values are NaN where a bin holds no posterior.
     """
 
-    __fields__ = ("space", "model", "bin_offsets_in_seconds")
-
-    __columns__ = (
-        {"name": "presentation", "description": "Row of the table of presentations.", "required": True, "table": True},
-        {"name": "mean", "description": "Posterior mean; NaN where a bin has none.", "required": True},
-        {"name": "variance", "description": "Posterior variance; NaN where a bin has none."},
+    __nwbfields__ = (
+        "description",
+        {"name": "presentations", "child": True, "required_name": "presentations"},
+        "mean",
+        "variance",
+        "bin_offsets_in_seconds",
+        "space",
+        "model",
     )
 
     @docval(
-        {"name": "name", "type": str, "doc": "name of this table"},
-        _SPACE,
+        {"name": "name", "type": str, "doc": "name of this object"},
+        {
+            "name": "presentations",
+            "type": DynamicTableRegion,
+            "doc": "rows of a table of presentations, one per row of mean",
+        },
+        {
+            "name": "mean",
+            "type": ("array_data", "data"),
+            "shape": (None, None, None),
+            "doc": "posterior mean, (presentation, bin, latent)",
+        },
         {
             "name": "bin_offsets_in_seconds",
             "type": ("array_data", "data"),
             "shape": (None,),
             "doc": "start of each bin in seconds from the onset of the presentation, increasing",
         },
+        _SPACE,
+        {
+            "name": "variance",
+            "type": ("array_data", "data"),
+            "shape": (None, None, None),
+            "doc": "posterior variance, of the shape of mean",
+            "default": None,
+        },
         {
             "name": "description",
             "type": str,
-            "doc": "what the table holds",
+            "doc": "what these latents are of, and how they were binned",
             "default": "Posterior of a latent space for each presentation, in time bins from its onset.",
         },
         _MODEL,
-        *get_docval(DynamicTable.__init__, "id", "columns", "colnames", "target_tables"),
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:
-        space, offsets, model = popargs("space", "bin_offsets_in_seconds", "model", kwargs)
+        fields = popargs_to_dict(
+            ("presentations", "mean", "variance", "bin_offsets_in_seconds", "space", "description", "model"), kwargs
+        )
         super().__init__(**kwargs)
-        problems = [space_problem(self.name, "space", space)]
-        values = values_in_memory(offsets)
-        if values is not None and np.any(np.diff(values) <= 0):
-            problems.append(f"'{self.name}': bin_offsets_in_seconds do not increase")
-        problems += self._column_problems(shape_of(offsets))
-        for problem in filter(None, problems):
+        for problem in filter(None, self._problems(fields)):
             self._error_on_new_warn_on_construct(problem)
-        self.space = space
-        self.bin_offsets_in_seconds = offsets
-        self.model = model
+        for name, value in fields.items():
+            setattr(self, name, value)
 
-    def _column_problems(self, offsets: tuple[int | None, ...] | None) -> list[str]:
-        columns = {column.name: column.data for column in self.columns}
-        problems = []
-        shape = shape_of(columns["mean"]) if "mean" in columns else None
-        if shape is not None and shape != (0,):
-            if len(shape) != 3:
-                problems.append(
-                    f"'{self.name}': mean has shape {tuple(shape)}, but must be (presentation, bin, latent)"
-                )
-            elif offsets is not None and shape[1] != offsets[0]:
-                problems.append(f"'{self.name}': mean has {shape[1]} bins, but there are {offsets[0]} bin offsets")
-            if "variance" in columns:
-                problems += _variance_problems(self.name, columns["mean"], columns["variance"])
+    def _problems(self, fields: dict[str, Any]) -> list[str | None]:
+        problems = [space_problem(self.name, "space", fields["space"])]
+        shape = shape_of(fields["mean"])
+        rows, bins = shape_of(fields["presentations"].data), shape_of(fields["bin_offsets_in_seconds"])
+        if shape is not None and rows is not None and shape[0] != rows[0]:
+            problems.append(f"'{self.name}': mean has {shape[0]} rows, but presentations has {rows[0]}")
+        if shape is not None and bins is not None and shape[1] != bins[0]:
+            problems.append(f"'{self.name}': mean has {shape[1]} bins, but there are {bins[0]} bin offsets")
+        offsets = values_in_memory(fields["bin_offsets_in_seconds"])
+        if offsets is not None and np.any(np.diff(offsets) <= 0):
+            problems.append(f"'{self.name}': bin_offsets_in_seconds do not increase")
+        if fields["variance"] is not None:
+            problems += _variance_problems(self.name, fields["mean"], fields["variance"])
         return problems
-
-    def _error_on_new_warn_on_construct(self, problem: str) -> None:
-        # pynwb gives this to its own containers; DynamicTable is hdmf's.
-        if not self._in_construct_mode:
-            raise ValueError(problem)
-        warnings.warn(problem, stacklevel=3)
-
-    @classmethod
-    def of_arrays(
-        cls, *, table: DynamicTable, rows: Any, mean: Any, variance: Any = None, **fields: Any
-    ) -> PresentationLatents:
-        """Make the table from arrays at once; ``rows`` are rows of ``table``, the table of presentations."""
-        described = {column["name"]: column["description"] for column in cls.__columns__}
-        columns = [
-            DynamicTableRegion(name="presentation", description=described["presentation"], data=rows, table=table),
-            VectorData(name="mean", description=described["mean"], data=mean),
-        ]
-        if variance is not None:
-            columns.append(VectorData(name="variance", description=described["variance"], data=variance))
-        return cls(columns=columns, **fields)
