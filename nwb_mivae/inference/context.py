@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["session_context"]
 
-_TRAINING_PART = 0
-
 
 @torch.no_grad()
 def session_context(
@@ -55,7 +53,7 @@ def session_context(
     if not module.uses_context:
         return None
     frames = module.shape.clip_frames
-    starts = split.clip_starts(session, _TRAINING_PART, n_frames=frames, stride=frames)
+    starts = split.clip_starts(store.sessions[session], "train", n_frames=frames, stride=frames)
     if clips is not None and clips < len(starts):
         starts = starts[np.linspace(0, len(starts) - 1, clips).round().astype(np.int64)]
     if len(starts) == 0:

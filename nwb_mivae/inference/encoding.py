@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nwb_mivae.clips import load_clips
+from nwb_mivae.clips import PARTS, load_clips
 from nwb_mivae.errors import ModelError
 from nwb_mivae.inference.latents import BLOCKS, LatentBlock, SessionLatents
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from nwb_mivae.model import Context, Gaussian, MiVAEModule
 
 __all__ = ["encode_clips", "session_latents"]
-
-#: Numbers of the split's parts that latents are computed for.
-_PARTS = (0, 1, 2)
 
 
 @torch.no_grad()
@@ -60,7 +57,7 @@ def session_latents(
     """
     frames = module.shape.clip_frames
     stored = store.sessions[session]
-    parts = [split.clip_starts(session, part, n_frames=frames, stride=frames) for part in _PARTS]
+    parts = [split.clip_starts(stored, part, n_frames=frames, stride=frames) for part in PARTS]
     starts = np.concatenate(parts)
     if len(starts) == 0:
         raise ModelError(
@@ -72,7 +69,7 @@ def session_latents(
         )
     order = np.argsort(starts, kind="stable")
     starts = starts[order]
-    part_of_clip = np.repeat(_PARTS, [len(part) for part in parts])[order]
+    part_of_clip = np.repeat(range(len(PARTS)), [len(part) for part in parts])[order]
     device = next(module.parameters()).device
     means: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in BLOCKS}
     variances: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in BLOCKS}

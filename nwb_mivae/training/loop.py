@@ -250,10 +250,15 @@ def _validation_episodes(
     found = []
     frames = episodes.clip_frames
     for key in split.train_sessions:
-        targets = _evenly(split.clip_starts(key, 1, n_frames=frames, stride=frames), training.validation_clips)
+        targets = _evenly(
+            split.clip_starts(store.sessions[key], "validation", n_frames=frames, stride=frames),
+            training.validation_clips,
+        )
         if len(targets) < 2:
             continue
-        context = _evenly(split.clip_starts(key, 0, n_frames=frames, stride=frames), episodes.context_clips)
+        context = _evenly(
+            split.clip_starts(store.sessions[key], "train", n_frames=frames, stride=frames), episodes.context_clips
+        )
         found.append(
             Episode(
                 load_clips(store, split, key, targets, n_frames=frames),
