@@ -68,8 +68,10 @@ endef
 
 # --- commands -----------------------------------------------------------------------------------------------------
 
+# The demo refuses a folder that holds something; only its own default folder is made anew without asking.
 demo: .venv-demo/installed
-	.venv-demo/bin/nwb-mivae demo $(OUT)
+	@if [ "$(OUT)" = demo-output ]; then rm -rf demo-output; fi
+	.venv-demo/bin/nwb-mivae demo "$(OUT)"
 
 test: lint tests
 
