@@ -59,7 +59,7 @@ class StimulusEncoder(nn.Module):
         after = torch.cat([centred[:, 1:], centred[:, -1:]], dim=1)
         x = torch.cat([before, centred, after], dim=2).flatten(0, 1)
         x = gelu(self.shapes(gelu(self.edges(x))))
-        x = x.flatten(2).unflatten(0, (clips, frames)).transpose(1, 2)
+        x = x.reshape(clips, frames, x.shape[1], -1).transpose(1, 2)
         x = gelu(self.motion(x)).transpose(1, 2).flatten(2)
         return self.trunk(gelu(self.gather(x)))  # type: ignore[no-any-return]
 
