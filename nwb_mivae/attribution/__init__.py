@@ -1,7 +1,7 @@
 """Score-based attribution: which neurons, and which pixels, the shared latents came from."""
 
-from nwb_mivae.attribution.attribute import attribute
 from nwb_mivae.attribution.configuration import AttributionConfiguration
 from nwb_mivae.attribution.result import METHODS, MethodAttribution, SessionAttribution
+from nwb_mivae.attribution.tracing import attribute
 
 __all__ = ["METHODS", "AttributionConfiguration", "MethodAttribution", "SessionAttribution", "attribute"]

@@ -190,8 +190,8 @@ class _Gathered:
         sums = per_latent.double().cpu().numpy()
         self._sums[method, source] = self._sums.get((method, source), np.zeros_like(sums)) + sums
 
-    def finish(self, session: str) -> tuple[dict[str, MethodAttribution], dict[str, float | None]]:
-        """Every method's maps, and by source the relative standard error that probes leave in ``fisher``."""
+    def finish(self, session: str) -> tuple[dict[str, MethodAttribution], dict[str, float] | None]:
+        """Every method's maps, and by source the relative standard error that probes leave in ``fisher``, if any."""
         methods: dict[str, MethodAttribution] = {}
         for method in self._configuration.methods:
             parts: dict[str, Any] = {}
@@ -208,11 +208,10 @@ class _Gathered:
                         object_path=session,
                     )
             methods[method] = MethodAttribution(**parts)
-        return methods, {source: self._error(source) for source in _SOURCES}
+        probed = "fisher" in methods and self._configuration.probes is not None
+        return methods, {source: self._error(source) for source in _SOURCES} if probed else None
 
-    def _error(self, source: str) -> float | None:
-        if "fisher" not in self._configuration.methods:
-            return None
+    def _error(self, source: str) -> float:
         noise, size = self._noise[source]
         # The map is the root of what the probes estimate: its relative error is half of theirs.
         return 0.5 * float(np.sqrt(noise / size)) if size > 0 else 0.0

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution, attribute
+from nwb_mivae.clips import ClipStore, Split, SplitConfiguration, load_clips, make_split
+from nwb_mivae.errors import AttributionError
+from nwb_mivae.inference import session_context
+from nwb_mivae.model import MiVAEModule, ModuleShape
+from tests.clip_stores import make_store
+from tests.tiny_model import HEIGHT, WIDTH, tiny_configuration
+
+FRAMES = 8
+SESSION = "session-0"
+EXACT = AttributionConfiguration(probes=None, clips=3, clips_at_once=2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    path = tmp_path_factory.mktemp("stores") / "store"
+    return make_store(path, sessions=2, cells=(8,), seconds=16, height=HEIGHT, width=WIDTH, movie_frames=32)
+
+
+@pytest.fixture(scope="module")
+def split(store: ClipStore) -> Split:
+    return make_split(store, SplitConfiguration(held_out=0))
+
+
+@pytest.fixture(scope="module")
+def module(store: ClipStore) -> MiVAEModule:
+    shape = ModuleShape(
+        height=HEIGHT,
+        width=WIDTH,
+        n_auxiliary=store.sessions[SESSION].auxiliary.shape[1],
+        trace_kind="dff",
+        frame_rate=30.0,
+        clip_frames=FRAMES,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MiVAEModule(tiny_configuration(), shape)
+
+
+@pytest.fixture(scope="module")
+def exact(module: MiVAEModule, store: ClipStore, split: Split) -> SessionAttribution:
+    return attribute(module, store, split, SESSION, configuration=EXACT)
+
+
+def test_maps_have_the_shapes_of_the_contract_on_the_clock_of_the_session(
+    exact: SessionAttribution, store: ClipStore
+) -> None:
+    n_frames = 3 * FRAMES
+    stored = store.sessions[SESSION]
+    for method in exact.methods.values():
+        assert method.neurons.shape == (n_frames, 8)
+        assert method.neurons_per_latent.shape == (4, 8)
+        assert method.pixels.shape == (n_frames, HEIGHT, WIDTH)
+        assert method.pixels_per_latent.shape == (4, HEIGHT, WIDTH)
+        assert method.neurons.dtype == method.pixels.dtype == np.float32
+        assert np.isfinite(method.neurons).all()
+        assert np.isfinite(method.pixels).all()
+    np.testing.assert_array_equal(exact.time, stored.time[exact.row])
+    np.testing.assert_array_equal(exact.stop_time, stored.stop_time[exact.row])
+    np.testing.assert_array_equal(exact.presentation, stored.presentation[exact.row])
+    assert (np.diff(exact.time) > 0).all()
+    assert exact.clip.tolist() == np.repeat([0, 1, 2], FRAMES).tolist()
+    assert exact.settings["clips_used"] == 3 < exact.settings["clips_available"]
+    assert json.dumps(exact.settings, allow_nan=False)
+
+
+def test_score_is_the_gradient_of_one_modality_at_the_others_mean(
+    exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    start = exact.row[:1]
+    batch = load_clips(store, split, SESSION, start, n_frames=FRAMES)
+    with torch.no_grad():
+        context = session_context(module, store, split, SESSION)
+    neural = batch.neural.clone().requires_grad_()
+    stimulus = batch.stimulus.clone().requires_grad_()
+    of_neural = module.encode_neural(neural, batch.coordinates, context, batch.auxiliary).shared
+    of_stimulus = module.encode_stimulus(stimulus).shared
+    of_neural.log_density(of_stimulus.mean.detach()).sum().backward(inputs=[neural])
+    of_stimulus.log_density(of_neural.mean.detach()).sum().backward(inputs=[stimulus])
+    score = exact.methods["score"]
+    np.testing.assert_allclose(score.neurons[:FRAMES], neural.grad[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(score.pixels[:FRAMES], stimulus.grad[0, :, 0], rtol=1e-3, atol=1e-4)
+
+
+def test_fisher_is_not_negative_and_its_latents_add_up_to_it(exact: SessionAttribution) -> None:
+    fisher = exact.methods["fisher"]
+    for source in ("neurons", "pixels"):
+        frames = getattr(fisher, source).astype(np.float64)
+        per_latent = getattr(fisher, f"{source}_per_latent").astype(np.float64)
+        assert (frames >= 0).all()
+        np.testing.assert_allclose((frames**2).mean(0), (per_latent**2).sum(0), rtol=1e-4)
+
+
+def test_probes_agree_with_the_exact_fisher_within_the_error_they_state(
+    exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    assert exact.settings["fisher_relative_standard_error"] is None
+    probed = attribute(module, store, split, SESSION, configuration=EXACT.model_copy(update={"probes": 16}), seed=3)
+    for source in ("neurons", "pixels"):
+        truth = getattr(exact.methods["fisher"], source).astype(np.float64)
+        found = getattr(probed.methods["fisher"], source).astype(np.float64)
+        stated = probed.settings["fisher_relative_standard_error"][source]
+        error = np.sqrt(((found**2 - truth**2) ** 2).sum() / (truth**4).sum()) / 2
+        assert 0.3 * stated < error < 3 * stated
+        assert error < 0.2
+    np.testing.assert_array_equal(probed.methods["score"].neurons, exact.methods["score"].neurons)
+
+
+def test_the_same_seed_draws_the_same_probes(module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    settings = AttributionConfiguration(methods=("fisher",), clips=1, probes=2)
+    one, same, other = (attribute(module, store, split, SESSION, configuration=settings, seed=s) for s in (1, 1, 2))
+    assert list(one.methods) == ["fisher"]
+    np.testing.assert_array_equal(one.methods["fisher"].pixels, same.methods["fisher"].pixels)
+    assert (one.methods["fisher"].pixels != other.methods["fisher"].pixels).any()
+
+
+def test_neurons_in_another_order_are_attributed_in_that_order(
+    exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nwb_mivae.attribution.tracing as room
+
+    order = np.random.default_rng(0).permutation(8)
+
+    def loaded(*arguments: object, **more: object) -> object:
+        return load_clips(*arguments, **more).of_cells(torch.as_tensor(order))  # type: ignore[arg-type]
+
+    def context(*arguments: object, **more: object) -> object:
+        made = session_context(*arguments, **more)  # type: ignore[arg-type]
+        assert made is not None
+        return made.of_cells(torch.as_tensor(order))
+
+    monkeypatch.setattr(room, "load_clips", loaded)
+    monkeypatch.setattr(room, "session_context", context)
+    permuted = attribute(module, store, split, SESSION, configuration=EXACT)
+    for method, maps in exact.methods.items():
+        found = permuted.methods[method]
+        np.testing.assert_allclose(found.neurons, maps.neurons[:, order], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found.pixels, maps.pixels, rtol=1e-3, atol=1e-5)
+
+
+def test_pixels_the_encoder_is_blind_to_get_nothing(module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    blind = MiVAEModule(module.configuration, module.shape)
+    blind.load_state_dict(module.state_dict())
+    encode = blind.encode_stimulus
+    mask = torch.ones(HEIGHT, WIDTH)
+    mask[:, : WIDTH // 2] = 0.0
+    blind.encode_stimulus = lambda stimulus: encode(stimulus * mask)  # type: ignore[method-assign]
+    found = attribute(blind, store, split, SESSION, configuration=AttributionConfiguration(clips=1, probes=2))
+    for maps in found.methods.values():
+        assert (maps.pixels[:, :, : WIDTH // 2] == 0).all()
+        assert (maps.pixels[:, :, WIDTH // 2 :] != 0).any()
+
+
+def test_context_changes_the_attribution_and_can_be_left_out(
+    exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    without = attribute(module, store, split, SESSION, configuration=EXACT.model_copy(update={"context": False}))
+    assert without.settings["context_frames"] == 0 < exact.settings["context_frames"]
+    assert (without.methods["fisher"].neurons != exact.methods["fisher"].neurons).any()
+
+
+def test_the_module_is_left_as_it_was_and_progress_is_told(module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    told: list[tuple[int, int]] = []
+    module.train()
+    settings = AttributionConfiguration(methods=("score",), clips=3, clips_at_once=2, part="validation")
+    attribute(
+        module,
+        store,
+        split,
+        SESSION,
+        configuration=settings,
+        progress=lambda _, done, total: told.append((done, total)),
+    )
+    assert module.training
+    assert all(parameter.grad is None for parameter in module.parameters())
+    module.eval()
+    assert told == [(0, 3), (2, 3), (3, 3)]
+
+
+def test_what_cannot_be_attributed_is_refused(module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    with pytest.raises(AttributionError, match="no session 'nobody'"):
+        attribute(module, store, split, "nobody")
+    part = split.part_of_content.copy()
+    part[part == 2] = 0
+    with pytest.raises(AttributionError, match="in the test part"):
+        attribute(module, store, dataclasses.replace(split, part_of_content=part), SESSION)
+
+
+def test_derivatives_that_are_not_finite_are_refused(module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    broken = MiVAEModule(module.configuration, module.shape)
+    broken.load_state_dict(module.state_dict())
+    with torch.no_grad():
+        broken.neural_shared.weight.fill_(torch.nan)
+    with pytest.raises(AttributionError, match="not a finite number"):
+        attribute(broken, store, split, SESSION, configuration=AttributionConfiguration(clips=1))
