@@ -23,6 +23,8 @@ __all__ = ["align"]
 _FASTEST_CLOCK = 30.0
 #: Bytes of traces read at a time.
 _CHUNK_BYTES = 1 << 26
+#: Weights of samples that only rounding of the times brought into a frame.
+_NO_WEIGHT = 1e-6
 
 
 def align(session: Session, configuration: AlignmentConfiguration | None = None) -> AlignedSession:
@@ -220,7 +222,7 @@ def _resampled(
         activity = traces.read(samples.start, samples.stop)[:, kept]
         unknown = ~np.isfinite(activity)
         part: Any = weights.matrix[frames, samples]
-        valid[frames] &= (part != 0) @ unknown.any(axis=1).astype(np.float32) == 0
+        valid[frames] &= (part > _NO_WEIGHT) @ unknown.any(axis=1).astype(np.float32) == 0
         neural[frames] = part @ np.where(unknown, np.float32(0), activity)
     neural[~valid] = 0
     return neural, valid, kept

@@ -120,7 +120,8 @@ def stimulus_clock(
 
     onset, end = start[rows], stop[rows]
     template, frame, repeat = template[rows], np.where(template[rows] < 0, -1, frame[rows]), repeat[rows]
-    end = _joined(onset, end, configuration.jitter_tolerance)
+    standing = end - onset > configuration.static_longer_than
+    end = _joined(onset, end, np.where(standing, np.minimum(end - onset, 1 / clock_rate), end - onset), configuration)
     duration = end - onset
     standing = duration > configuration.static_longer_than
     ordinary = _ordinary_duration(duration, template, standing)
@@ -181,14 +182,19 @@ def _known_stop(
     return filled
 
 
-def _joined(onset: npt.NDArray[np.float64], end: npt.NDArray[np.float64], tolerance: float) -> npt.NDArray[np.float64]:
+def _joined(
+    onset: npt.NDArray[np.float64],
+    end: npt.NDArray[np.float64],
+    frame_duration: npt.NDArray[np.float64],
+    configuration: AlignmentConfiguration,
+) -> npt.NDArray[np.float64]:
     """Ends that meet the next onset where they are within the tolerance of it, and never lie beyond it."""
     if len(onset) < 2:
         return end
     following = onset[1:]
     gap = following - end[:-1]
-    shorter = np.minimum(end[:-1] - onset[:-1], end[1:] - onset[1:])
-    meets = gap <= tolerance * shorter
+    shorter = np.minimum(frame_duration[1:], frame_duration[:-1])
+    meets = gap <= configuration.jitter_tolerance * shorter
     return np.concatenate([np.where(meets, following, end[:-1]), end[-1:]])
 
 

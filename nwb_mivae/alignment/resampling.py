@@ -66,7 +66,7 @@ def interval_weights(
     share = overlap / (end - begin)[interval]
     towards_next = (0.5 * (left + right) - timestamps[step]) / width
     touches_gap = np.zeros(n_intervals, dtype=bool)
-    touches_gap[interval[(overlap > 0) & (width > longest_step)]] = True
+    touches_gap[interval[(overlap > _EDGE) & (width > longest_step)]] = True
     matrix = csr_array(
         (
             np.r_[share * (1.0 - towards_next), share * towards_next].astype(np.float32),

@@ -39,6 +39,8 @@ __all__ = ["StoreWriter"]
 CHUNK_BYTES = 1 << 25
 #: Largest rounding error, in standard deviations of a cell, at which half precision is good enough.
 HALF_PRECISION_ERROR = 0.01
+#: Share by which the frame rates of two sessions of a store may differ.
+FRAME_RATE_TOLERANCE = 0.1
 
 
 class StoreWriter:
@@ -77,8 +79,9 @@ class StoreWriter:
                 remedy="choose another output folder",
                 file=self._path,
             ) from problem
-        for leftover in (*self._path.glob(".*.partial*"), *(self._path / "sessions").glob(".*.partial*")):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for place in (self._path, self._path / "sessions", self._path / "staged"):
+            for leftover in place.glob(".*.partial*"):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         self._prepared = {entry["fingerprint"]: entry for entry in _session_records(self._path)}
         self._known = set(_digests_of_bank(self._path / "stimulus.npy", self._shape))
         for staged in sorted((self._path / "staged").glob("*.npy")):
@@ -96,11 +99,12 @@ class StoreWriter:
         folder = self._path / "sessions" / entry["folder"]
         try:
             digests = np.load(folder / "frame_digest.npy", allow_pickle=False)
-            intact = all((folder / name).stat().st_size == file["bytes"] for name, file in entry["files"].items())
+            intact = all(sha256_of_file(folder / name) == file["sha256"] for name, file in entry["files"].items())
         except (OSError, ValueError, EOFError):
             return None
         if not intact or not {digest.tobytes() for digest in digests} <= self._known:
             return None
+        self._refuse_other_rate(entry["key"], entry["frame_rate"], entry["source"]["path"])
         self._entries[entry["key"]] = entry
         return str(entry["key"])
 
@@ -119,7 +123,7 @@ class StoreWriter:
         Raises
         ------
         StoreError
-            If a session of that key is already there.
+            If a session of that key is already there, or its frames follow at another rate than those of the others.
         """
         if aligned.key in self._entries:
             raise StoreError(
@@ -128,6 +132,7 @@ class StoreWriter:
                 remedy="leave one of the two sources out",
                 file=aligned.provenance.path,
             )
+        self._refuse_other_rate(aligned.key, aligned.frame_rate, aligned.provenance.path)
         self._begin_change()
         folder = self._path / "sessions" / folder_name(aligned.key)
         shown, frame_index = np.unique(
@@ -191,7 +196,7 @@ class StoreWriter:
         failed = [failure.as_dict() for failure in failures]
         if not self._changed and manifest.is_file():
             old = read_json(manifest)
-            if set(old["sessions"]) == set(self._entries) and old["configuration"] == self._settings:
+            if self._is_unchanged(old):
                 if old["failures"] != failed:
                     write_json(manifest, {**old, "failures": failed})
                 return ClipStore.open(self._path)
@@ -221,6 +226,27 @@ class StoreWriter:
             if folder.name not in used and (folder / "session.json").is_file():
                 shutil.rmtree(folder)
         return ClipStore.open(self._path)
+
+    def _is_unchanged(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether the store is already what it would be made into (sessions and frames were checked by ``reuse``)."""
+        if manifest.get("configuration") != self._settings or set(manifest["sessions"]) != set(self._entries):
+            return False
+        rows = {key: self._path / entry["folder"] / "stimulus_row.npy" for key, entry in manifest["sessions"].items()}
+        return all(
+            path.is_file() and sha256_of_file(path) == manifest["sessions"][key]["files"]["stimulus_row.npy"]["sha256"]
+            for key, path in rows.items()
+        )
+
+    def _refuse_other_rate(self, key: str, frame_rate: float, path: str) -> None:
+        for other, entry in self._entries.items():
+            if abs(frame_rate / entry["frame_rate"] - 1) > FRAME_RATE_TOLERANCE:
+                raise StoreError(
+                    f"frames at {frame_rate:.4g} Hz in session {key}, at {entry['frame_rate']:.4g} Hz in {other}",
+                    expected="one frame rate, since a clip is a number of frames",
+                    remedy="prepare these sessions into stores of their own, or, for standing images, set "
+                    "alignment.clock_rate",
+                    file=path,
+                )
 
     def _begin_change(self) -> None:
         self._changed = True

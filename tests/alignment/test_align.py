@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nwb_mivae.alignment import AlignmentConfiguration, align
+from nwb_mivae.errors import AlignmentError, ConfigurationError
+from nwb_mivae.sessions.session import Finding, Traces
+from tests.alignment.sessions import make_session, movie, presentation_table, sampled, series, spiking
+
+
+def simple_session(**more):
+    start = 1.0 + np.arange(90) / 30
+    timestamps = np.arange(0, 6, 1 / 20)
+    values = np.stack([timestamps, np.sin(timestamps)], axis=1)
+    arguments = {
+        "presentations": presentation_table(start, start + 1 / 30, np.arange(90)),
+        "traces": sampled(timestamps, values),
+        "templates": [movie(90)],
+    }
+    return make_session(**{**arguments, **more})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    imaging_rate=st.floats(5.0, 120.0),
+    display_rate=st.floats(7.0, 90.0),
+    drift=st.floats(-2e-3, 2e-3),
+    lag=st.sampled_from([0.0, 0.2, -0.1]),
+)
+def test_true_time_is_found_again_under_drift_pauses_and_dropped_and_repeated_frames(
+    seed, imaging_rate, display_rate, drift, lag
+):
+    random = np.random.default_rng(seed)
+    # Display: 240 frames with jitter, a pause between two movies, frames dropped and repeated.
+    step = np.full(240, 1 / display_rate) * (1 + random.uniform(-0.1, 0.1, 240))
+    start = 20.0 + np.r_[0, np.cumsum(step)[:-1]]
+    start[120:] += 1.5
+    frame = np.r_[np.arange(120), np.arange(120)]
+    dropped_at, repeated_at = random.choice(np.arange(10, 50), 2), random.choice(np.arange(60, 100), 2, replace=False)
+    for at in dropped_at:
+        frame[at:120] += 1
+    for at in repeated_at:
+        frame[at:120] -= 1
+    stop = start + 1 / display_rate
+    # Imaging: another rate, drifting, jittered, with two pauses of acquisition.
+    length = start[-1] - 10.0
+    timestamps = 15.0 + np.arange(int(length * imaging_rate)) * (1 + drift) / imaging_rate
+    timestamps += random.uniform(-0.05, 0.05, len(timestamps)) / imaging_rate
+    for pause in random.uniform(20, start[-1], 2):
+        timestamps = timestamps + np.where(timestamps > pause, 3.0 / imaging_rate, 0.0)
+    # One cell tells the time since the first frame, one changes smoothly.
+    since = timestamps - 20.0
+    session = make_session(
+        presentation_table(start, stop, frame),
+        sampled(timestamps, np.stack([since, np.sin(since)], axis=1)),
+        [movie(400)],
+    )
+    aligned = align(session, AlignmentConfiguration(lag=lag))
+
+    middle = 0.5 * (aligned.time + aligned.stop_time) - 20.0 + lag
+    assert aligned.valid.any()
+    assert np.abs(aligned.neural[aligned.valid, 0] - middle[aligned.valid]).max() < 1e-3
+    longest = 1.75 * np.median(np.diff(timestamps))
+    duration = (aligned.stop_time - aligned.time).max()
+    bound = 1e-3 + longest**2 / 8 + duration**2 / 24
+    assert np.abs(aligned.neural[aligned.valid, 1] - np.sin(middle[aligned.valid])).max() < bound
+
+    # A frame is valid if and only if no gap and no end of the recording lies within it.
+    a, b = aligned.time + lag, aligned.stop_time + lag
+    expected = (a >= timestamps[0]) & (b <= timestamps[-1])
+    for gap in np.flatnonzero(np.diff(timestamps) > longest):
+        expected &= (b <= timestamps[gap]) | (a >= timestamps[gap + 1])
+    unsure = np.zeros(len(a), dtype=bool)
+    for border in (timestamps[0], timestamps[-1]):
+        unsure |= (np.abs(a - border) < 2e-6) | (np.abs(b - border) < 2e-6)
+    assert np.array_equal(aligned.valid[~unsure], expected[~unsure])
+    assert not aligned.neural[~aligned.valid].any()
+
+    # Frames of a segment follow each other, in time and in number; every dropped and repeated frame is known.
+    same = np.diff(aligned.segment) == 0
+    assert np.all(aligned.time[1:][same] == aligned.stop_time[:-1][same])
+    assert set(np.diff(aligned.frame)[same]) <= {0, 1}
+    assert aligned.report.frames_dropped == 2
+    assert aligned.report.frames_repeated == 2
+    assert aligned.segment[-1] >= 1 + len(set(dropped_at))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), display_rate=st.floats(7.0, 90.0))
+def test_spike_counts_of_adjacent_frames_add_up(seed, display_rate):
+    random = np.random.default_rng(seed)
+    start = 5.0 + np.arange(120) / display_rate + random.uniform(-0.1, 0.1, 120) / display_rate
+    trains = [random.uniform(0, 30, random.integers(0, 500)) for _ in range(4)]
+    session = make_session(
+        presentation_table(start, start + 1 / display_rate, np.arange(120)), spiking(trains, (0.0, 40.0)), [movie(120)]
+    )
+    aligned = align(session)
+    assert aligned.trace_kind == "spikes"
+    assert aligned.valid.all()
+    for cell, train in enumerate(trains):
+        assert aligned.neural[:, cell].sum() == np.sum((train >= aligned.time[0]) & (train < aligned.stop_time[-1]))
+    assert aligned.report.neural_rate is None
+
+
+def test_counts_outside_the_recording_are_masked():
+    start = np.arange(60) / 30
+    session = make_session(
+        presentation_table(start, start + 1 / 30, np.arange(60)), spiking([[0.1, 0.9, 1.9]], (0.5, 1.5)), [movie(60)]
+    )
+    aligned = align(session)
+    assert aligned.valid.tolist() == [a >= 0.5 and a + 1 / 30 <= 1.5 + 1e-9 for a in start]
+    assert aligned.neural.sum() == 1
+
+
+def test_cells_with_missing_samples_are_dropped_and_single_ones_masked():
+    timestamps = np.arange(0, 5, 1 / 30)
+    values = np.random.default_rng(0).standard_normal((len(timestamps), 4))
+    values[:, 1] = np.nan
+    values[60, 2] = np.nan
+    values[90:95] = np.nan
+    session = simple_session(traces=sampled(timestamps, values))
+    aligned = align(session)
+    assert aligned.report.cells_dropped == 1
+    assert aligned.cells["id"].tolist() == ["0", "2", "3"]
+    assert aligned.neural.shape == (90, 3)
+    assert np.isfinite(aligned.neural).all()
+    near = (np.abs(aligned.time - 2.0) < 0.05) | ((aligned.time > 2.9) & (aligned.time < 3.2))
+    assert aligned.valid[~near].all()
+    assert 5 <= np.sum(~aligned.valid) <= 10
+    assert np.isnan(aligned.coordinates[:, 1]).all()
+    assert aligned.coordinates[:, 0].tolist() == [0.0, 2.0, 3.0]
+
+
+def test_traces_are_read_in_pieces_with_the_same_result(monkeypatch):
+    session = simple_session()
+    whole = align(session)
+    monkeypatch.setattr(importlib.import_module("nwb_mivae.alignment.align"), "_CHUNK_BYTES", 80)
+    assert np.array_equal(align(session).neural, whole.neural)
+
+
+def test_auxiliary_variables_have_one_shape_in_every_session():
+    timestamps = np.arange(0, 6, 0.05)
+    pupil = np.full(len(timestamps), 3.0)
+    pupil[40:] = np.nan
+    session = simple_session(
+        behaviour={
+            "running": series("running", timestamps, timestamps * 2),
+            "pupil": series("pupil", timestamps, pupil),
+        }
+    )
+    aligned = align(session)
+    assert aligned.auxiliary_names == ("running", "pupil", "time")
+    assert aligned.auxiliary[:, 0] == pytest.approx(aligned.time + aligned.stop_time, abs=1e-5)
+    assert (aligned.auxiliary[:, 1] == 3.0).all()
+    assert aligned.auxiliary[:, 2] == pytest.approx(aligned.time - aligned.time[0], abs=1e-5)
+    assert aligned.report.auxiliary_filled["running"] == 0.0
+    assert 0.5 < aligned.report.auxiliary_filled["pupil"] < 1.0
+    assert align(simple_session()).auxiliary.shape == aligned.auxiliary.shape
+    assert align(simple_session()).report.auxiliary_filled["running"] == 1.0
+
+
+def test_report_can_be_written_and_says_what_was_done():
+    start = np.arange(20) * 0.5
+    table = presentation_table(start, np.full(20, np.nan), np.arange(20) % 4)
+    timestamps = np.r_[np.arange(0, 4, 0.1), np.arange(5, 12, 0.1)]
+    session = make_session(table, sampled(timestamps, np.ones((len(timestamps), 2))), [movie(4)], subject="")
+    aligned = align(session, AlignmentConfiguration(clock_rate=20.0))
+    report = aligned.report.as_dict()
+    assert json.loads(json.dumps(report)) == report
+    assert report["neural_gaps"] == 1
+    assert report["neural_gap_seconds"] == pytest.approx(1.1)
+    assert report["presentations_on_clock"] == 20
+    assert report["n_frames"] == 200
+    assert report["masked_share"] == pytest.approx(1 - report["n_valid"] / 200)
+    assert len(report["notes"]) == 3
+    assert aligned.subject == "mouse_session"
+
+
+def test_the_clock_of_standing_images_is_at_most_that_of_the_activity():
+    start = np.arange(10) * 1.0
+    timestamps = np.arange(0, 12, 0.1)
+    session = make_session(
+        presentation_table(start, start + 1.0, np.zeros(10)), sampled(timestamps, np.ones((120, 1))), [movie(1)]
+    )
+    assert align(session).frame_rate == pytest.approx(10.0)
+
+
+def test_missing_movies_are_listed_with_the_option_that_helps():
+    start = np.arange(4) * 10.0
+    session = simple_session(
+        presentations=presentation_table(start, start + 8, np.zeros(4), ["a.mp4", "b.mp4", "a.mp4", "c.mp4"]),
+        templates=[],
+        missing={"a.mp4": "clips/a.mp4", "b.mp4": "clips/b.mp4"},
+    )
+    with pytest.raises(AlignmentError) as caught:
+        align(session)
+    error = caught.value
+    assert "clips/a.mp4, clips/b.mp4, c.mp4" in error.found
+    assert "--stimulus-folder" in (error.remedy or "")
+    assert error.file == "mouse.nwb"
+    assert error.object_path == "stimulus/presentation/movie"
+    assert error.expected
+
+
+def test_movies_partly_missing_leave_the_rest_and_a_count():
+    start = 1.0 + np.arange(60) / 30
+    session = simple_session(
+        presentations=presentation_table(start, start + 1 / 30, np.arange(60), ["movie"] * 50 + ["absent"] * 10),
+        missing={"absent": "absent.mp4"},
+    )
+    aligned = align(session)
+    assert len(aligned.time) == 50
+    assert aligned.report.excluded == {"template without pixels": 10}
+    assert aligned.report.missing_templates == ["absent"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"traces": None, "findings": [Finding("warning", "x", "no series of cells")]}, "no series of cells"),
+        ({"traces": None}, "no activity"),
+        ({"traces": sampled([0.0, 1.0, 1.0], np.ones((3, 1)))}, "do not increase"),
+        ({"traces": sampled([0.0], np.ones((1, 1)))}, "1 imaging times"),
+        ({"traces": sampled(np.arange(200) / 30, np.full((200, 2), np.nan))}, "NaN throughout"),
+        ({"traces": sampled(100 + np.arange(200) / 30, np.ones((200, 2)))}, "no stimulus frame with known activity"),
+        ({"presentations": presentation_table([], [], [])}, "no presentation"),
+        ({"presentations": presentation_table([1.0], [1.0], [0])}, "no duration"),
+    ],
+)
+def test_what_cannot_be_aligned_is_refused_with_file_and_remedy(change, words):
+    with pytest.raises(AlignmentError, match=words) as caught:
+        align(simple_session(**change))
+    assert caught.value.file == "mouse.nwb"
+    assert caught.value.expected
+    assert caught.value.remedy
+
+
+def test_too_many_missing_samples_name_the_setting():
+    values = np.ones((180, 2))
+    values[::3, 0] = np.nan
+    values[1::3, 1] = np.nan
+    with pytest.raises(AlignmentError, match="no cell with few enough") as caught:
+        align(simple_session(traces=sampled(np.arange(180) / 30, values)))
+    assert "maximum_missing_share" in (caught.value.remedy or "")
+
+
+def test_unknown_kinds_of_traces_are_refused():
+    class Other(Traces):
+        kind, unit, path = "dff", "", "other"
+        n_cells = 1
+        interval = (0.0, 9.0)
+
+    with pytest.raises(AlignmentError, match="Other"):
+        align(simple_session(traces=Other()))
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ConfigurationError, match="gap_factor"):
+        AlignmentConfiguration.from_mapping({"gap_factor": 0.5})
