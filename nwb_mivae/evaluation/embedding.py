@@ -69,6 +69,12 @@ class SessionEmbedding:
     shared: Mapping[str, Posterior]
     private: Mapping[str, Posterior]
 
+    def only(self, population: str) -> SessionEmbedding:
+        """The same clips as one population reads them."""
+        return SessionEmbedding(
+            self.content, {population: self.shared[population]}, {population: self.private[population]}
+        )
+
 
 def embed_session(
     store: ClipStore,

@@ -125,6 +125,7 @@ def _evaluate(
     trained_stimuli = StimulusEmbedding(module)
     fresh_stimuli = [StimulusEmbedding(each) for each in fresh]
     embeddings: dict[str, SessionEmbedding] = {}
+    sessions: dict[str, SessionEvaluation] = {}
     for number, (key, some) in enumerate(starts.items()):
         progress("Encoding test clips", number, len(starts))
         if some is None:
@@ -142,7 +143,7 @@ def _evaluate(
             for draw in range(configuration.control_draws):
                 order = metrics.derangement(n_cells, generators[2 + number])
                 populations[f"permuted_neurons {draw}"] = Population(module, context, order)
-        embeddings[key] = embed_session(
+        embedding = embed_session(
             store,
             split,
             key,
@@ -151,16 +152,16 @@ def _evaluate(
             [trained_stimuli, *fresh_stimuli],
             clips_at_once=configuration.clips_at_once,
         )
-    progress("Encoding test clips", len(starts), len(starts))
-
-    sessions: dict[str, SessionEvaluation] = {}
-    for key, embedding in embeddings.items():
         sessions[key] = SessionEvaluation(
             held_out=key in held_out,
             subject=store.sessions[key].subject,
-            n_cells=store.sessions[key].n_cells,
+            n_cells=n_cells,
             conditions=_conditions(embedding, trained_stimuli, fresh_stimuli, configuration, generators[1]),
         )
+        # Only these are needed once more, between animals; over many sessions the rest would fill the memory.
+        embeddings[key] = embedding.only("with_context")
+    progress("Encoding test clips", len(starts), len(starts))
+
     first_of = {key: _first_showings(embedding) for key, embedding in embeddings.items()}
     across = _across(sessions, embeddings, first_of, configuration)
     looked_at = [key for key in held_out if key in sessions] or list(sessions)[:1]
