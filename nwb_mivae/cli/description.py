@@ -30,6 +30,8 @@ def print_description(described: Mapping[str, Any]) -> None:
         # Text, not markup: brackets in a file's names are names.
         table.add_row(name, Text(printable("\n".join(shown))))
     console = Console()
+    if not console.is_terminal:
+        console.width = 140  # a file or a pipe has no width of its own; names must not be cut at 80
     console.print(Text(printable(str(described["key"])), style="bold underline"))
     console.print(table)
     console.print()

@@ -141,7 +141,7 @@ def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None
     panel.invert_yaxis()
     panel.set_xlim(left=0)
     panel.margins(x=0.14)
-    panel.set_xlabel("right clip found first, % of test clips")
+    panel.set_xlabel("% of clips found")
     figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
     return figure
 
@@ -217,7 +217,7 @@ def attribution_on_frames(
     """
     rows = 1 + len(maps)
     height = _WIDTH / len(frames) * frames.shape[1] / frames.shape[2]
-    figure = Figure(figsize=(_WIDTH, 0.5 + rows * (height + 0.12)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 0.5 + rows * (height + 0.12)), layout="compressed")
     panels = figure.subplots(rows, len(frames), squeeze=False)
     for place, frame in enumerate(frames):
         panels[0, place].imshow(frame, cmap="gray", vmin=0, vmax=255)

@@ -32,6 +32,7 @@ li.good::marker { content: "\\2713  "; color: var(--good); } li.doubt::marker { 
 figure { margin: 1rem 0 1.6rem; }
 figure img { display: block; width: 100%; height: auto; border-radius: 6px; border: 1px solid var(--line);
   background: white; }
+figcaption { margin-top: .5rem; }
 figcaption, .soft { color: var(--soft); font-size: .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; width: 100%; overflow-wrap: normal; }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from nwb_mivae.inference import SessionLatents
 from nwb_mivae.outputs import read_json, whole_file
 from nwb_mivae.report import figures
 from nwb_mivae.report.page import Html, bullets, details, heading, page, paragraph, picture, table
-from nwb_mivae.report.words import doubts, outcome, what_was_trained
+from nwb_mivae.report.words import doubts, headline, short_names, what_was_trained
 from nwb_mivae.run import Run
 from nwb_mivae.training import read_training_log
 
@@ -81,7 +81,7 @@ def write_report(run: Run | str | PathLike[str], store: ClipStore) -> Path:
         heading("Training"),
         *_training(log),
         heading("Alignment and retrieval"),
-        *_alignment(evaluation, split),
+        *_alignment(evaluation, store, split),
         heading("Latents over time"),
         *_latents(run, store, split),
         heading("Attribution"),
@@ -104,7 +104,8 @@ def _read_log(path: Path) -> dict[str, list[float]]:
 def _outcome(evaluation: Evaluation | None) -> list[Html]:
     if evaluation is None:
         return [paragraph("Whether it works has not been measured yet: run `nwb-mivae evaluate` on this run.")]
-    return [bullets(outcome(evaluation))]
+    verdicts = [("", str(sentence)) for sentence in evaluation.summary.get("verdicts", ())]
+    return [bullets([headline(evaluation), *verdicts])]
 
 
 def _data(store: ClipStore, split: Split) -> list[Html]:
@@ -114,7 +115,6 @@ def _data(store: ClipStore, split: Split) -> list[Html]:
         minutes = float(np.sum(np.asarray(stored.valid))) / store.frame_rate / 60
         rows.append(
             (
-                key,
                 str(stored.subject),
                 "held out" if key in held_out else "trained",
                 stored.n_cells,
@@ -124,7 +124,7 @@ def _data(store: ClipStore, split: Split) -> list[Html]:
                 str(stored.source.get("sha256") or "")[:12],
             )
         )
-    header = ("session", "animal", "used for", "cells", "traces", "valid minutes", "file", "sha256 begins")
+    header = ("animal", "used for", "cells", "traces", "valid minutes", "file", "sha256 begins")
     return [
         paragraph(
             f"{len(store.sessions)} sessions on a clock of {store.frame_rate:g} frames per second, frames of "
@@ -158,14 +158,15 @@ def _training(log: dict[str, list[float]]) -> list[Html]:
     ]
 
 
-def _alignment(evaluation: Evaluation | None, split: Split) -> list[Html]:
+def _alignment(evaluation: Evaluation | None, store: ClipStore, split: Split) -> list[Html]:
     if evaluation is None:
         return [paragraph("Not measured yet: run `nwb-mivae evaluate` on this run.")]
     parts: list[Html] = []
+    names = short_names(store)
     held_out = set(split.held_out_sessions)
     first = sorted(evaluation.sessions, key=lambda key: (key not in held_out, key))[:_DRAWN_SESSIONS]
     bars = {
-        f"{key}\n({'held out' if evaluation.sessions[key]['held_out'] else 'trained'})": dict(
+        f"{names[key]}\n({'held out' if evaluation.sessions[key]['held_out'] else 'trained'})": dict(
             evaluation.sessions[key]["conditions"]
         )
         for key in first
@@ -190,16 +191,16 @@ def _alignment(evaluation: Evaluation | None, split: Split) -> list[Html]:
             continue
         parts.append(
             picture(
-                figures.similarity_matrix(matrix, f"{key}, {len(matrix)} test clips"),
+                figures.similarity_matrix(matrix, f"{names[key]}, {len(matrix)} test clips"),
                 caption="Each row is one test clip as the neurons tell it, each column one as the stimulus tells it. "
                 "Good: a red diagonal on a pale ground, every clip alike to itself alone. Bad: no diagonal, or stripes "
                 "and blocks (clips that cannot be told apart, often because only brightness is held).",
                 description=f"Matrix of similarity between neural and stimulus latents of {key}.",
             )
         )
-    parts += [heading("All figures", level=3), _metrics_table(evaluation)]
+    parts += [heading("All figures", level=3), _metrics_table(evaluation, names)]
     if evaluation.across:
-        header = ("animal a", "animal b", "both held out", "top-1", "chance", "clips", "centred R")
+        header = ("animal a", "animal b", "held out among them", "top-1", "chance", "clips", "centred R")
         parts += [
             heading("Between animals", level=3),
             paragraph(
@@ -211,8 +212,8 @@ def _alignment(evaluation: Evaluation | None, split: Split) -> list[Html]:
                 header,
                 (
                     (
-                        pair["a"],
-                        pair["b"],
+                        names[pair["a"]],
+                        names[pair["b"]],
                         "yes" if pair["held_out"] else "no",
                         pair["top1"],
                         pair["chance"],
@@ -236,13 +237,13 @@ def _alignment(evaluation: Evaluation | None, split: Split) -> list[Html]:
     return parts
 
 
-def _metrics_table(evaluation: Evaluation) -> Html:
-    header = ("session", "condition", "top-1", "top-5", "chance", "clips", "paired R", "unpaired R", "centred R")
+def _metrics_table(evaluation: Evaluation, names: Mapping[str, str]) -> Html:
+    header = ("animal", "condition", "top-1", "top-5", "chance", "clips", "paired R", "unpaired R", "centred R")
     return table(
         header,
         (
             (
-                key,
+                names[key],
                 condition.replace("_", " "),
                 figure["top1"],
                 figure["top5"],
@@ -306,12 +307,12 @@ def _latents_of(path: Path, store: ClipStore, key: str, split: Split) -> list[Ht
                 shown,
                 np.flatnonzero(np.diff(rows) != 1) + 1,
                 store.frame_rate,
-                f"{key} ({role}); median R over latents {np.median(agreement):.2f}",
+                f"{short_names(store)[key]} ({role}); median R over latents {np.median(agreement):.2f}",
             ),
             caption="Above, what was on the screen. Below, the shared latents, first as read from the neurons, then as "
-            "read from the stimulus; black lines are where time jumps to another test clip, and the latents on which "
-            "both agree best come first. Good: both panels show the same pattern. Bad: the neural panel is flat, "
-            "noisy, or changes where the other does not.",
+            "read from the stimulus; black lines are where time jumps, and the latents on which both agree best come "
+            "first. Every clip is encoded on its own, so small steps at its borders are the method's. Good: both "
+            "panels show the same pattern. Bad: the neural panel is flat, noisy, or changes where the other does not.",
             description=f"Two heat maps of shared latents over time of {key}, below movie frames.",
         )
     ]
@@ -341,7 +342,7 @@ def _attribution_of(path: Path, store: ClipStore, key: str) -> list[Html]:
     shown = middle[np.linspace(0, len(middle) - 1, min(4, len(middle))).round().astype(np.int64)]
     frames = _frames(store, stored, attribution.row[shown])
     parts = [
-        heading(key, level=3),
+        heading(short_names(store)[key], level=3),
         picture(
             figures.attribution_on_frames(
                 frames,
@@ -362,7 +363,9 @@ def _attribution_of(path: Path, store: ClipStore, key: str) -> list[Html]:
     parts.append(
         picture(
             figures.attribution_on_cortex(
-                coordinates, {name: _per_neuron(method) for name, method in attribution.methods.items()}, key
+                coordinates,
+                {name: _per_neuron(method) for name, method in attribution.methods.items()},
+                short_names(store)[key],
             ),
             caption="Every cell where it lies in cortex, coloured by how much it moved the shared latents, summed over "
             "latents and averaged over the attributed frames. Good: some cells stand out, and both methods name the "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from nwb_mivae.clips import ClipStore, Split
     from nwb_mivae.evaluation import Evaluation
 
-__all__ = ["doubts", "outcome", "what_was_trained"]
+__all__ = ["doubts", "headline", "short_names", "what_was_trained"]
 
 #: Below these, figures are said to rest on little. Judgement, not statistics.
 _FEW_CELLS, _FEW_CLIPS, _FEW_ANIMALS = 50, 20, 3
+_CONTROLS = ("untrained", "shuffled_pairs", "permuted_neurons")
 
 
 def what_was_trained(store: ClipStore, split: Split, log: Mapping[str, Sequence[float]]) -> list[str]:
@@ -23,27 +24,56 @@ def what_was_trained(store: ClipStore, split: Split, log: Mapping[str, Sequence[
     trained, held_out = list(split.train_sessions), list(split.held_out_sessions)
     cells = sum(store.sessions[key].n_cells for key in trained if key in store.sessions)
     frames = sum(int(np.sum(np.asarray(store.sessions[key].valid))) for key in trained if key in store.sessions)
+    names = short_names(store)
     steps = [step for step in log.get("step", ()) if math.isfinite(step)]
     sentences = [
         f"A miVAE was trained on {_count(len(trained), 'session')} of {_animals(store, trained)} "
         f"({cells:,} cells, {frames / store.frame_rate / 60:.1f} valid minutes in all)"
         + (f", for {int(max(steps)):,} steps." if steps else "."),
         f"{_count(len(held_out), 'session')} of {_animals(store, held_out)} gave no gradient and "
-        f"{'was' if len(held_out) == 1 else 'were'} kept for the test: {', '.join(held_out)}."
+        f"{'was' if len(held_out) == 1 else 'were'} kept for the test: {', '.join(names[key] for key in held_out)}."
         if held_out
         else "No animal was kept out, so nothing here says whether the model works on an animal it never saw.",
     ]
     return sentences
 
 
-def outcome(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What the evaluation found, as (``good`` or ``doubt``, sentence)."""
-    return [("", str(sentence)) for sentence in evaluation.summary.get("verdicts", ())]
+def short_names(store: ClipStore) -> dict[str, str]:
+    """What sessions are called in figures: the animal's name, with the key where an animal has several sessions."""
+    subjects = [str(stored.subject) for stored in store.sessions.values()]
+    return {
+        key: str(stored.subject) if stored.subject and subjects.count(str(stored.subject)) == 1 else key
+        for key, stored in store.sessions.items()
+    }
+
+
+def headline(evaluation: Evaluation) -> tuple[str, str]:
+    """Whether the model works on animals it never saw, as (``good`` or ``doubt``, sentence)."""
+    held_out = evaluation.summary.get("held_out")
+    if not held_out or held_out["with_context"]["top1"] is None:
+        return "doubt", "Whether it works on an animal it never saw cannot be said: none was held out and tested."
+    head = held_out["with_context"]
+    figures = (
+        f"from neural activity alone the right clip is found in {_percent(head['top1'])} of lookups, "
+        f"against {_percent(head['chance'])} by chance and {_percent(held_out['untrained']['top1'])} by the untrained "
+        "model"
+    )
+    controls = [held_out[name]["top1"] or 0.0 for name in _CONTROLS]
+    if head["top1"] > _highest_by_chance(head, evaluation) and head["top1"] > max(controls):
+        return "good", f"It works on animals it never saw: {figures}."
+    return "doubt", f"It does not work on animals it never saw, or this test is too small to show it: {figures}."
+
+
+def _highest_by_chance(figures: Mapping[str, Any], evaluation: Evaluation) -> float:
+    """Two standard errors of a proportion above chance."""
+    chance = float(figures["chance"])
+    return chance + 2 * math.sqrt(chance * (1 - chance) / max(evaluation.n_clips * figures["sessions"], 1))
 
 
 def doubts(store: ClipStore, split: Split, evaluation: Evaluation | None) -> list[str]:
     """Reasons not to trust the figures as they stand; never empty, since one seed is always one of them."""
     found = []
+    names = short_names(store)
     if not split.content_disjoint:
         found.append(
             "The split separates presentations, not stimulus content: the test clips' stimuli were seen in training, "
@@ -56,7 +86,11 @@ def doubts(store: ClipStore, split: Split, evaluation: Evaluation | None) -> lis
         found.append(f"Only {_count(len(animals), 'animal')} to train on; what animals share can hardly be learned.")
     poor = [key for key, stored in store.sessions.items() if stored.n_cells < _FEW_CELLS]
     if poor:
-        found.append(f"Fewer than {_FEW_CELLS} cells in {', '.join(poor)}: latents of so few cells are noisy.")
+        found.append(
+            f"Fewer than {_FEW_CELLS} cells in {', '.join(names[key] for key in poor)}: so few cells give noisy latents."
+        )
+    if evaluation is not None:
+        found += _doubtful_controls(evaluation)
     if evaluation is not None and evaluation.n_clips < _FEW_CLIPS:
         found.append(
             f"Only {evaluation.n_clips} test clips: one clip more or less moves top-1 by "
@@ -64,6 +98,22 @@ def doubts(store: ClipStore, split: Split, evaluation: Evaluation | None) -> lis
         )
     found.append("These are the figures of one seed; another seed, or another animal held out, gives others.")
     return found
+
+
+def _doubtful_controls(evaluation: Evaluation) -> list[str]:
+    held_out = evaluation.summary.get("held_out") or {}
+    return [
+        f"On held-out animals the control '{name.replace('_', ' ')}' reaches {_percent(figures['top1'])}, above chance "
+        f"({_percent(figures['chance'])}): so much of the result needs no knowledge of the animal's neurons."
+        for name, figures in held_out.items()
+        if name in _CONTROLS
+        and figures["top1"] is not None
+        and figures["top1"] > _highest_by_chance(figures, evaluation)
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "an unknown share" if value is None else f"{100 * value:.1f} %"
 
 
 def _count(number: int, noun: str) -> str:
