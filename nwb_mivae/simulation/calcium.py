@@ -66,7 +66,7 @@ def fluorescence(
     position = (spike_times - start) * rate
     sample = np.maximum(np.ceil(position), 0.0).astype(np.int64)
     inside = sample < n_samples
-    sample, cell, delay = sample[inside], cell[inside], (np.ceil(position) - position)[inside] / rate
+    sample, cell, delay = sample[inside], cell[inside], (sample - position)[inside] / rate
     trace = np.zeros((n_samples, n_cells))
     for sign, seconds in ((1.0, DECAY_SECONDS), (-1.0, RISE_SECONDS)):
         arrived = np.bincount(

@@ -76,9 +76,7 @@ def _add_traces(nwbfile: Any, animal: Animal) -> None:
     from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel, RoiResponseSeries
 
     recording, population = animal.recording, animal.population
-    device = nwbfile.create_device(
-        name="microscope", description="Simulated two-photon mesoscope", manufacturer="nwb_mivae.simulation"
-    )
+    device = nwbfile.create_device(name="microscope", description="Simulated two-photon mesoscope")
     channel = OpticalChannel(name="green", description="Emission of the simulated indicator", emission_lambda=510.0)
     metre = 1e-6
     corner = -np.array(FIELD_OF_VIEW) * PIXEL_SIZE / 2.0

@@ -16,8 +16,11 @@ __all__ = ["Tuning", "draw_tuning", "firing_rates", "visual_drive"]
 FloatArray = npt.NDArray[np.float64]
 
 _GREY = 0.5
+#: Amplitude of a Gabor filter's response, in units of luminance, at which a lone cell reaches half its maximum.
 _SEMI_SATURATION = 0.04
+#: Standard deviation, in pixels of a frame of 36 rows, of the neighbourhood that normalises a cell.
 _POOL_PIXELS = 8.0
+#: Share of a visual cell's mean rate that it fires without a stimulus.
 _BASELINE_SHARE = 0.08
 _HIGHEST_RATE = 60.0
 

@@ -15,6 +15,9 @@ __all__ = ["Display", "Programme", "display", "plan_programme"]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+#: Seconds after the session's start at which the display comes on; imaging is already running then.
+_FIRST_REFRESH = 1.0
+
 
 @dataclass(frozen=True)
 class Programme:
@@ -165,7 +168,3 @@ def display(
     return Display(
         time=time + _FIRST_REFRESH, movie=table[0], frame=table[1], block=table[2], repeat=table[3], dropped=dropped
     )
-
-
-#: Seconds after the session's start at which the display comes on; imaging is already running then.
-_FIRST_REFRESH = 1.0
