@@ -4,20 +4,20 @@
 #   make test   linting, types, tests and coverage
 #
 # Each makes an environment of its own, with the exact versions of constraints.txt, and makes it anew only when
-# pyproject.toml, constraints.txt or this file change. Where pip finds packages is the machine's own setting.
+# pyproject.toml or constraints.txt change. Where pip finds packages is the machine's own setting.
 
 PYTHON ?= python3
 OUT ?= demo-output
 WORKERS ?= 2
 
-# Ranges belong to pyproject.toml, exact versions to constraints.txt. The second and third variable hand the same
-# versions to the isolated builds of our own two distributions (older and newer pip respectively).
+# Ranges belong to pyproject.toml, exact versions to constraints.txt. Older pip hands the first variable to the isolated
+# builds of our own two distributions too, newer pip the second.
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PROJECTS := pyproject.toml extensions/ndx-mivae/pyproject.toml
-REQUIREMENTS := $(PROJECTS) constraints.txt Makefile
+REQUIREMENTS := $(PROJECTS) constraints.txt
 SOURCES := $(shell find nwb_mivae extensions/ndx-mivae -type f ! -name '*.pyc' ! -path '*/tests/*' 2>/dev/null)
 
 .DELETE_ON_ERROR:
