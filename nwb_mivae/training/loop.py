@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nwb_mivae.clips import ClipStore, EpisodeConfiguration, EpisodeSampler, Split, load_clips
 from nwb_mivae.clips.batch import Episode
@@ -34,8 +35,9 @@ __all__ = ["fit", "make_module"]
 #: Names of the streams that one seed is split into.
 _WEIGHTS, _SAMPLES = 0, 1
 
-#: Settings that change what is written, and where it is computed, but not what is learned.
-_WITHOUT_EFFECT = {"log_every", "validate_every", "validation_clips", "checkpoint_every", "accelerator", "devices"}
+#: Settings that change what is written, and where it is computed, but not what is learned. The number of devices is
+#: not among them: each device draws its own episodes.
+_WITHOUT_EFFECT = {"log_every", "validate_every", "validation_clips", "checkpoint_every", "accelerator"}
 
 Starts = npt.NDArray[np.int64]
 
@@ -150,7 +152,9 @@ def fit(
     columns = ["total", "learning_rate", "gradient_norm", *type(model.loss).model_fields]
     figures = ["matched", "matching_scale", "active_units", *(["readout_penalty"] if module.uses_context else [])]
     columns += [*figures, "validation_total", "validation_matched"]
-    with TrainingLog(run.training_log, columns, first_step=first + 1) as log:
+    # Of several processes one writes; the others would truncate its log.
+    own_log = TrainingLog(run.training_log, columns, first_step=first + 1) if fabric.is_global_zero else nullcontext()
+    with own_log as log:
         for step in range(first, training.steps):
             draw = step * fabric.world_size + fabric.global_rank
             drawn = [episode.to(fabric.device) for episode in sampler.draw(draw)]
@@ -162,10 +166,13 @@ def fit(
             _refuse_if_not_finite(loss, step, run)
             fabric_optimiser.zero_grad()
             fabric.backward(loss.total)
-            norm = fabric.clip_gradients(objective, fabric_optimiser, max_norm=training.gradient_clip)
+            norm = fabric.clip_gradients(
+                objective, fabric_optimiser, max_norm=training.gradient_clip, error_if_nonfinite=False
+            )
+            _refuse_if_not_finite(loss, step, run, norm)
             fabric_optimiser.step()
             done = step + 1
-            if fabric.is_global_zero:
+            if log is not None:
                 row: dict[str, float] = {}
                 if done % training.log_every == 0 or done == training.steps or done == 1:
                     row = {
@@ -286,12 +293,17 @@ def _validate(module: MiVAEModule, episodes: list[Episode], fabric: Fabric) -> d
     return {"validation_total": total / len(episodes), "validation_matched": matched / len(episodes)}
 
 
-def _refuse_if_not_finite(loss: LossTerms, step: int, run: Run) -> None:
-    if torch.isfinite(loss.total.detach()):
+def _refuse_if_not_finite(loss: LossTerms, step: int, run: Run, gradient_norm: Tensor | None = None) -> None:
+    """Stop before a number that is none reaches the weights; the last checkpoint is still good then."""
+    if not torch.isfinite(loss.total.detach()):
+        wrong = [name for name, value in loss.terms.items() if not torch.isfinite(value.detach())]
+        found = f"a loss that is not a number at step {step + 1} (in {', '.join(wrong) or 'the weighted sum'})"
+    elif gradient_norm is not None and not torch.isfinite(gradient_norm):
+        found = f"a gradient that is not a number at step {step + 1}"
+    else:
         return
-    wrong = [name for name, value in loss.terms.items() if not torch.isfinite(value.detach())]
     raise TrainingError(
-        f"a loss that is not a number at step {step + 1} (in {', '.join(wrong) or 'the weighted sum'})",
+        found,
         expected="finite terms",
         remedy="lower training.learning_rate, or look for extreme values in the traces with `nwb-mivae inspect`",
         file=run.directory,
