@@ -47,7 +47,8 @@ def session_latents(
 ) -> SessionLatents:
     """Latents of every clip of a session that lies wholly in one part of the split, on the session's clock.
 
-    Clips do not overlap. Frames that belong to no whole clip of one part (at the ends of segments, or where parts
+    Clips do not overlap; uniform frames that could end a clip of one part and begin one of another count once, in
+    the earlier. Frames that belong to no whole clip of one part (at the ends of segments, or where parts
     meet) have no latents.
 
     Raises
@@ -67,9 +68,9 @@ def session_latents(
             file=store.path,
             object_path=session,
         )
-    order = np.argsort(starts, kind="stable")
-    starts = starts[order]
-    part_of_clip = np.repeat(range(len(PARTS)), [len(part) for part in parts])[order]
+    part_of_clip = np.repeat(range(len(PARTS)), [len(part) for part in parts])
+    order = _without_overlap(starts, frames)
+    starts, part_of_clip = starts[order], part_of_clip[order]
     device = next(module.parameters()).device
     means: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in BLOCKS}
     variances: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in BLOCKS}
@@ -93,3 +94,12 @@ def session_latents(
         blocks={name: LatentBlock(np.concatenate(means[name]), np.concatenate(variances[name])) for name in BLOCKS},
         context={"clips": seen // frames, "minutes": seen / store.frame_rate / 60},
     )
+
+
+def _without_overlap(starts: npt.NDArray[np.int64], frames: int) -> npt.NDArray[np.int64]:
+    """Which clips to take, in order of time, so that none begins before the one before it ends."""
+    taken: list[int] = []
+    for number in np.argsort(starts, kind="stable").tolist():
+        if not taken or starts[number] >= starts[taken[-1]] + frames:
+            taken.append(number)
+    return np.asarray(taken, dtype=np.int64)
