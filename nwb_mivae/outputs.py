@@ -37,6 +37,13 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
             remedy="choose another output path or remove the file",
             file=target,
         )
+    if target.is_dir():
+        raise OutputError(
+            "a folder where a file is to be written",
+            expected="a new name, or that of a file",
+            remedy="choose another output path",
+            file=target,
+        )
     beside = _beside(target)
     try:
         yield beside
@@ -68,6 +75,13 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
             remedy="choose another output path or remove the folder",
             file=target,
         )
+    if target.exists() and not target.is_dir():
+        raise OutputError(
+            "a file where a folder is to be written",
+            expected="a new name, or that of a folder",
+            remedy="choose another output path",
+            file=target,
+        )
     beside = _beside(target)
     try:
         beside.mkdir()
@@ -79,7 +93,12 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
         if target.exists():
             old = _beside(target)
             os.replace(target, old)
-        os.replace(beside, target)
+        try:
+            os.replace(beside, target)
+        except OSError:
+            if old is not None:
+                os.replace(old, target)
+            raise
         _flush(target.parent)
         if old is not None:
             shutil.rmtree(old)
