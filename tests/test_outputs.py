@@ -1,0 +1,174 @@
+"""Outputs appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nwb_mivae.errors import OutputError
+from nwb_mivae.outputs import read_json, sha256_of_file, whole_directory, whole_file, write_json
+
+
+class _PlugError(Exception):
+    """Somebody pulls the plug."""
+
+
+def _write_half(path: Path) -> None:
+    path.write_text("half")
+    raise _PlugError
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "result.nwb"
+    with whole_file(target) as beside:
+        assert beside.parent == target.parent
+        assert beside.suffix == ".nwb"
+        assert beside.name.startswith(".")
+        beside.write_text("half")
+        assert not target.exists()
+        beside.write_text("whole")
+    assert target.read_text() == "whole"
+    assert _names(target.parent) == {"result.nwb"}
+
+
+def test_an_interrupted_file_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    target.write_text("before")
+    with pytest.raises(_PlugError), whole_file(target) as beside:
+        _write_half(beside)
+    assert target.read_text() == "before"
+    assert _names(tmp_path) == {"result.txt"}
+
+
+def test_a_file_is_replaced_only_where_that_was_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    target.write_text("before")
+    with pytest.raises(OutputError, match="already there") as refusal, whole_file(target, overwrite=False) as beside:
+        beside.write_text("after")
+    assert refusal.value.file == str(target)
+    assert target.read_text() == "before"
+    with whole_file(target) as beside:
+        beside.write_text("after")
+    assert target.read_text() == "after"
+
+
+def test_a_block_that_writes_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="nothing written"), whole_file(tmp_path / "result.txt"):
+        pass
+    assert _names(tmp_path) == set()
+
+
+def test_a_folder_is_never_replaced_by_a_file_nor_a_file_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("before")
+    with pytest.raises(OutputError, match="folder where a file"), whole_file(tmp_path / "folder"):
+        pass
+    with pytest.raises(OutputError, match="file where a folder"), whole_directory(tmp_path / "file", overwrite=True):
+        pass
+    assert (tmp_path / "file").read_text() == "before"
+    assert _names(tmp_path) == {"folder", "file"}
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "model"
+    with whole_directory(target) as beside:
+        (beside / "inside").mkdir()
+        (beside / "inside" / "a.txt").write_text("a")
+        assert not target.exists()
+    assert (target / "inside" / "a.txt").read_text() == "a"
+    assert _names(target.parent) == {"model"}
+
+
+def test_an_interrupted_folder_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "before.txt").write_text("before")
+    with pytest.raises(_PlugError), whole_directory(target, overwrite=True) as beside:
+        _write_half(beside / "after.txt")
+    assert _names(target) == {"before.txt"}
+    assert _names(tmp_path) == {"model"}
+
+
+def test_a_folder_is_replaced_as_a_whole_and_only_where_that_was_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "before.txt").write_text("before")
+    with pytest.raises(OutputError, match="already there"), whole_directory(target):
+        pass
+    with whole_directory(target, overwrite=True) as beside:
+        (beside / "after.txt").write_text("after")
+    assert _names(target) == {"after.txt"}
+    assert _names(tmp_path) == {"model"}
+
+
+def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "before.txt").write_text("before")
+    replace = os.replace
+
+    def failing(source: Path, place: Path) -> None:
+        if Path(place) == target and (Path(source) / "after.txt").exists():
+            raise OSError("disk on fire")
+        replace(source, place)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="fire"), whole_directory(target, overwrite=True) as beside:
+        (beside / "after.txt").write_text("after")
+    assert _names(target) == {"before.txt"}
+    assert _names(tmp_path) == {"model"}
+    shutil.rmtree(target)
+    with pytest.raises(OSError, match="fire"), whole_directory(target) as beside:
+        (beside / "after.txt").write_text("after")
+    assert _names(tmp_path) == set()
+
+
+def test_places_that_cannot_be_written_to_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made") as refusal, whole_file(tmp_path / "file" / "result.txt"):
+        pass
+    assert refusal.value.file == str(tmp_path / "file")
+    # Whoever runs the tests as root may write anywhere, so the answer of the system is replaced.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="may not be written"), whole_directory(tmp_path / "model"):
+        pass
+    assert _names(tmp_path) == {"file"}
+
+
+def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"some bytes" * 100_000)
+    assert sha256_of_file(tmp_path / "a") == hashlib.sha256(b"some bytes" * 100_000).hexdigest()
+
+
+def test_json_survives_a_file(tmp_path: Path) -> None:
+    values = {"a": [1, 2.5, None, True], "b": {"c": "Mäuse"}}
+    write_json(tmp_path / "a.json", values)
+    assert read_json(tmp_path / "a.json") == values
+    assert (tmp_path / "a.json").read_text(encoding="utf-8").endswith("}\n")
+
+
+def test_numbers_that_json_does_not_know_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert read_json(tmp_path / "a.json") == 1
+    assert _names(tmp_path) == {"a.json"}
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe", b""])
+def test_files_that_are_not_json_are_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(OutputError, match="cannot be read") as refusal:
+        read_json(tmp_path / "a.json")
+    assert refusal.value.file == str(tmp_path / "a.json")
