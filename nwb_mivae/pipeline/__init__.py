@@ -1,7 +1,7 @@
 """The steps of a run, one function per command; each reads what earlier steps left in the run's directory."""
 
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
-from nwb_mivae.pipeline.demo import DEMO_SETTINGS, DemoResult, demo
+from nwb_mivae.pipeline.demonstration import DEMO_SETTINGS, DemoResult, demo
 from nwb_mivae.pipeline.record import TrainedRun
 from nwb_mivae.pipeline.steps import (
     annotate,

@@ -125,17 +125,15 @@ def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None
     panel = figure.subplots()
     for place, condition in enumerate(conditions):
         heights = [each.get(condition, {}).get("top1") for each in sessions.values()]
-        values = np.array([np.nan if height is None else 100 * height for height in heights])
         bars = panel.barh(
             np.arange(len(sessions)) + place * thickness,
-            values,
+            [100 * (height or 0.0) for height in heights],
             height=thickness,
             color=CONDITION_COLOURS[condition],
             label=condition.replace("_", " "),
         )
-        panel.bar_label(
-            bars, ["not measured" if np.isnan(v) else f"{v:.0f} %" for v in values], fontsize=6.5, padding=2
-        )
+        labels = ["not measured" if height is None else f"{100 * height:.0f} %" for height in heights]
+        panel.bar_label(bars, labels, fontsize=6.5, padding=2)
     panel.axvline(100 * chance, color="#D55E00", linestyle="--", linewidth=1, label=f"chance {100 * chance:.1f} %")
     panel.set_yticks(np.arange(len(sessions)) + 0.4 - thickness / 2, list(sessions))
     panel.invert_yaxis()
