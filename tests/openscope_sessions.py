@@ -88,10 +88,11 @@ def stand_in_gabors(
 def _write(path: Path, mouse: int, session: int, rois: dict[str, list[Any]]) -> None:
     from hdmf.common import VectorData
     from pynwb import NWBHDF5IO, NWBFile
+    from pynwb.base import Images
     from pynwb.epoch import TimeIntervals
     from pynwb.file import Subject
-    from pynwb.image import ImageSeries
-    from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel, PlaneSegmentation, RoiResponseSeries
+    from pynwb.image import GrayscaleImage
+    from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel, PlaneSegmentation
 
     # (trials, samples, rois) of this mouse; every ROI of a mouse has the same trials.
     activity = np.stack([np.asarray(traces, dtype=np.float32) for traces in rois["traces_sm"]], axis=-1)
@@ -105,7 +106,7 @@ def _write(path: Path, mouse: int, session: int, rois: dict[str, list[Any]]) -> 
         session_id=str(session),
         notes=_INVENTED,
         institution="Allen Institute for Brain Science (source of the traces)",
-        related_publications=["DANDI:000037"],
+        experiment_description="Responses to unexpected Gabor sequences, from DANDI:000037",
         keywords=["two-photon calcium imaging", "primary visual cortex", "invented times"],
         subject=Subject(
             subject_id=str(mouse), species="Mus musculus", sex="U", age="P0D/", genotype=str(rois["lines"][0])
@@ -136,7 +137,9 @@ def _write(path: Path, mouse: int, session: int, rois: dict[str, list[Any]]) -> 
     )
     module = nwbfile.create_processing_module(name="ophys", description="Traces as published, trial by trial")
     module.add(ImageSegmentation(name="ImageSegmentation", plane_segmentations=[table]))
-    series = RoiResponseSeries(
+    container = DfOverF(name="DfOverF")
+    module.add(container)
+    container.create_roi_response_series(
         name="DfOverF",
         description=f"dF/F, scaled and smoothed over four samples by its authors. {_INVENTED}",
         data=activity.reshape(-1, activity.shape[-1]),
@@ -144,16 +147,16 @@ def _write(path: Path, mouse: int, session: int, rois: dict[str, list[Any]]) -> 
         rois=table.create_roi_table_region(region=list(range(activity.shape[-1])), description="every ROI"),
         timestamps=(trial_start[:, None] + within - within[0]).ravel(),
     )
-    module.add(DfOverF(name="DfOverF", roi_response_series=series))
     nwbfile.add_stimulus_template(
-        ImageSeries(
+        Images(
             name="gabors",
-            description=f"Stand-ins of {', '.join(PICTURES)} as (picture, row, column); not what was shown.",
-            data=stand_in_gabors(),
-            unit="n.a.",
-            format="raw",
-            rate=1.0 / ELEMENT,
-            starting_time=0.0,
+            description=f"Stand-ins of {', '.join(PICTURES)}; not what was shown.",
+            images=[
+                GrayscaleImage(
+                    name=f"gabors_{number}", data=picture, description="Stand-in Gabor picture (row, column)"
+                )
+                for number, picture in enumerate(stand_in_gabors())
+            ],
         )
     )
     n_elements = len(PICTURES) + 1

@@ -130,17 +130,29 @@ def open_nwb(path: str | PathLike[str]) -> OpenedFile:
         except Exception as problem:  # pynwb and hdmf raise every builtin there is for a damaged file
             if io is not None:
                 io.close()
-            raise SessionError(
-                f"a file that pynwb cannot read ({_one_line(problem)})",
-                expected="a valid NWB 2 file",
-                remedy="check it with `python -m pynwb.validate`, or download it again",
-                file=local,
-            ) from problem
+            raise _unconstructable(local, problem) from problem
     opened = OpenedFile(local, io, nwbfile)
     for message in dict.fromkeys(" ".join(str(item.message).split()) for item in seen):
         if not _REPEATED_WARNINGS.search(message):
             opened.note("info", "", f"pynwb says: {message}")
     return opened
+
+
+def _unconstructable(path: Path, problem: Exception) -> SessionError:
+    """The error for a file that is NWB 2 but that pynwb cannot build objects from, naming the object where it says."""
+    from hdmf.build.errors import ConstructError
+
+    said, object_path = _one_line(problem), None
+    if isinstance(problem, ConstructError):
+        builder, message = problem.args
+        said, object_path = _one_line(message), str(builder.path).removeprefix("root").strip("/") or "/"
+    return SessionError(
+        f"an object that pynwb cannot read ({said})",
+        expected="a valid NWB 2 file",
+        remedy="check it with `python -m pynwb.validate`, or download it again",
+        file=path,
+        object_path=object_path,
+    )
 
 
 def _refuse_what_is_no_nwb2(path: Path) -> None:
@@ -218,6 +230,6 @@ def _unreadable(path: Path, problem: OSError) -> SessionError:
     )
 
 
-def _one_line(problem: BaseException) -> str:
+def _one_line(problem: BaseException | str) -> str:
     text = " ".join(str(problem).split()) or type(problem).__name__
     return text if len(text) <= 300 else text[:297] + "..."

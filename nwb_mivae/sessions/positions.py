@@ -15,7 +15,6 @@ __all__ = ["cell_positions"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_MASK_COLUMNS = ("pixel_mask", "voxel_mask", "image_mask")
 #: No microscope has pixels of a millimetre: a spacing above this "in metres" is in fact in micrometres.
 _LARGEST_SPACING_UM = 1000.0
 
@@ -31,9 +30,6 @@ def cell_positions(
     path = file.path_of(table)
     plane = table.imaging_plane
     positions = np.full((len(rows), 3), np.nan)
-    if not any(name in table.colnames for name in _MASK_COLUMNS):
-        file.note("warning", path, "no masks, so the cells have no coordinates")
-        return positions
     spacing = _spacing(file, plane, micrometres_per_pixel)
     if spacing is None:
         file.note(
@@ -66,7 +62,10 @@ def cell_positions(
 
 
 def _centroids(table: Any, rows: npt.NDArray[np.int64]) -> Iterator[FloatArray]:
-    """Mask centroids in pixels, (2,) or (3,), one mask in memory at a time; NaN for an empty mask."""
+    """Mask centroids in pixels, (2,) or (3,), one mask in memory at a time; NaN for an empty mask.
+
+    pynwb opens no ROI table without one of the three kinds of mask.
+    """
     for name, axes in (("pixel_mask", ("x", "y")), ("voxel_mask", ("x", "y", "z"))):
         if name in table.colnames:
             index = table[name]

@@ -280,21 +280,19 @@ def _external_series(file: OpenedFile, catalogue: TemplateCatalogue, series: Any
     if np.size(series.data) and series.data is not None:
         shape = tuple(int(size) for size in np.shape(series.data))
         file.note("info", path, f"data of shape {shape} beside the external files was not taken for pixels")
+    first = np.zeros(0, dtype=np.int64)
+    if series.starting_frame is not None:
+        first = np.asarray(series.starting_frame[:], dtype=np.int64)
+    in_sequence = len(first) == len(files) and bool((np.diff(first) > 0).all())
     if stored is None:
         rate, start = regular_rate(series), series.starting_time
-        if start is None or not np.isfinite(float(start)):
+        if rate is None or start is None or not np.isfinite(float(start)):
             file.note("info", path, f"{len(files)} external files without times; they are templates only")
             return
-        durations = [_duration(catalogue, key) for key in keys]
-        if rate is None or any(duration is None for duration in durations[:-1]):
-            file.note(
-                "warning", path, "external files whose durations are not known, so neither are their times; left out"
-            )
+        if not in_sequence:
+            file.note("warning", path, f"{len(files)} external files without their first frames, left out")
             return
-        ends = float(start) + np.cumsum([duration or np.nan for duration in durations])
-        starts = np.concatenate([[float(start)], ends[:-1]])
-        showings = _plain_rows(path, starts, "", np.full(len(files), WHOLE, dtype=np.int64))
-        showings.stop = ends
+        showings = _plain_rows(path, float(start) + first / rate, "", np.full(len(files), WHOLE, dtype=np.int64))
         showings.template = keys
         yield showings
         return
@@ -305,21 +303,17 @@ def _external_series(file: OpenedFile, catalogue: TemplateCatalogue, series: Any
             file.note("guess", path, f"{len(files)} files and as many timestamps: taken as one onset per file")
         yield showings
         return
-    first = np.asarray(series.starting_frame[:], dtype=np.int64) if series.starting_frame is not None else np.zeros(1)
-    if len(first) != len(files):
+    if not in_sequence:
         file.note(
-            "warning", path, f"{len(stored)} timestamps for {len(files)} files without their first frames; left out"
+            "warning",
+            path,
+            f"{len(stored)} timestamps for {len(files)} external files without their first frames, left out",
         )
         return
     which = np.searchsorted(first, np.arange(len(stored)), side="right") - 1
     showings = _plain_rows(path, stored, "", np.arange(len(stored), dtype=np.int64) - first[which].astype(np.int64))
     showings.template = keys[which]
     yield showings
-
-
-def _duration(catalogue: TemplateCatalogue, key: str) -> float | None:
-    template = catalogue.found.get(key)
-    return template.duration if isinstance(template, ExternalMovie) else None
 
 
 def _times(file: OpenedFile, series: Any, n_samples: int) -> npt.NDArray[np.float64] | None:

@@ -46,8 +46,8 @@ def has_pixels(series: Any) -> bool:
 class StoredFrames(Template):
     """Frames of an ImageSeries or OpticalSeries inside the file: ``(frames, height, width[, colour])``.
 
-    Bytes are taken as they are, booleans as black and white. Other numbers are scaled by the range of three sampled
-    frames: [0, 1] to [0, 255], [-1, 1] likewise, [0, 255] as it is.
+    Bytes are taken as they are. Other numbers are scaled by the range of three sampled frames: [0, 1] to [0, 255],
+    [-1, 1] likewise, [0, 255] as it is.
     """
 
     origin = "file"
@@ -83,9 +83,7 @@ class StoredFrames(Template):
             ) from problem
 
     def _as_bytes(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        if pixels.dtype == np.bool_:
-            pixels = pixels.astype(np.uint8) * np.uint8(255)
-        elif pixels.dtype != np.uint8:
+        if pixels.dtype != np.uint8:
             low, high = self._range()
             scaled = (pixels.astype(np.float64) - low) * (_FULL_SCALE / (high - low))
             if not np.isfinite(scaled).all() or scaled.min() < -0.5 or scaled.max() > _FULL_SCALE + 0.5:

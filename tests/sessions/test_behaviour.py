@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pynwb import NWBFile, TimeSeries
+from pynwb.behavior import BehavioralTimeSeries, PupilTracking
+
+from nwb_mivae.sessions import Session, read_session
+from tests.nwb_files import new_file, write
+
+
+def opened(nwbfile: NWBFile, tmp_path: Path) -> Session:
+    return read_session(write(nwbfile, tmp_path / "a.nwb"))
+
+
+def series(name: str, data: Any, **timing: Any) -> TimeSeries:
+    return TimeSeries(name=name, data=data, **{"unit": "cm/s", "rate": 10.0, "starting_time": 1.0, **timing})
+
+
+def test_running_and_pupil_are_found_by_name_with_conversion(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_acquisition(series("treadmill_velocity", [1.0, 2.0, 3.0], conversion=0.01, offset=1.0, unit="m/s"))
+    module = nwbfile.create_processing_module("behavior", "behaviour")
+    module.add(PupilTracking(name="PupilTracking", time_series=series("pupil_size", [[4.0], [5.0], [np.nan]])))
+    with opened(nwbfile, tmp_path) as session:
+        running = session.behaviour["running"]
+        np.testing.assert_allclose(running.values, [1.01, 1.02, 1.03])
+        np.testing.assert_allclose(running.timestamps, [1.0, 1.1, 1.2])
+        assert (running.unit, running.path) == ("m/s", "acquisition/treadmill_velocity")
+        np.testing.assert_allclose(session.behaviour["pupil"].values, [4.0, 5.0, np.nan])
+
+
+def test_the_better_name_wins_and_others_keep_theirs(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    module = nwbfile.create_processing_module("behavior", "behaviour")
+    container = BehavioralTimeSeries(name="BehavioralTimeSeries")
+    for name in ("speed", "running_speed", "licks"):
+        container.add_timeseries(series(name, np.arange(5.0)))
+    module.add(container)
+    with opened(nwbfile, tmp_path) as session:
+        assert session.behaviour["running"].path.endswith("running_speed")
+        assert set(session.behaviour) == {"running", "speed", "licks"}
+
+
+def test_odd_series_are_left_out_or_trimmed_and_said(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_acquisition(series("running_speed", np.zeros((5, 2))))
+    times = np.array([0.0, 1.0, 1.0, np.nan, 2.0])
+    nwbfile.add_acquisition(TimeSeries(name="running", data=np.arange(5.0), unit="cm/s", timestamps=times))
+    nwbfile.add_acquisition(series("pupil_diameter", np.arange(4.0), rate=np.nan))
+    with opened(nwbfile, tmp_path) as session:
+        np.testing.assert_array_equal(session.behaviour["running"].values, [0.0, 1.0, 4.0])
+        assert "pupil" not in session.behaviour
+        said = " | ".join(finding.message for finding in session.findings)
+    assert "no single trace" in said
+    assert "missing or repeated times" in said
+    assert "neither timestamps nor a rate" in said
+
+
+@pytest.mark.parametrize("where", ["stimulus", "scratch"])
+def test_only_acquisition_and_processing_hold_behaviour(tmp_path: Path, where: str) -> None:
+    nwbfile = new_file()
+    (nwbfile.add_stimulus if where == "stimulus" else nwbfile.add_scratch)(series("running_speed", np.arange(5.0)))
+    with opened(nwbfile, tmp_path) as session:
+        assert session.behaviour == {}

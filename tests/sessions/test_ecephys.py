@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from pynwb import NWBFile
+from pynwb.ecephys import ElectricalSeries
+
+from nwb_mivae.errors import SessionError
+from nwb_mivae.sessions import Session, SessionsConfiguration, SpikeTrains, UnitQuality, read_session
+from tests.nwb_files import add_plane, add_traces, new_file, write
+
+TRAINS = [[0.5, 1.25, 2.0], [3.0, 0.1], [], [7.77777]]
+
+
+def add_electrodes(nwbfile: NWBFile, places: list[tuple[float, float, float, str]]) -> None:
+    device = nwbfile.create_device(name="probe")
+    group = nwbfile.create_electrode_group(name="probe", description="probe", location="brain", device=device)
+    for number, (x, y, z, location) in enumerate(places):
+        nwbfile.add_electrode(id=900 + number, x=x, y=y, z=z, location=location, group=group)
+
+
+def units_file(columns: dict[str, list[Any]] | None = None, **more: Any) -> NWBFile:
+    nwbfile = new_file()
+    for name in columns or {}:
+        nwbfile.add_unit_column(name=name, description=name)
+    for row, train in enumerate(TRAINS):
+        extra = {name: values[row] for name, values in (columns or {}).items()}
+        nwbfile.add_unit(id=50 + row, spike_times=train, **extra, **{key: values[row] for key, values in more.items()})
+    return nwbfile
+
+
+def spikes_of(session: Session) -> SpikeTrains:
+    assert isinstance(session.traces, SpikeTrains)
+    return session.traces
+
+
+def said(session: Session) -> str:
+    return " | ".join(finding.message for finding in session.findings)
+
+
+def test_units_are_read_whole_and_sorted(tmp_path: Path) -> None:
+    with read_session(write(units_file(), tmp_path / "a.nwb")) as session:
+        spikes = spikes_of(session)
+        assert spikes.n_cells == 4
+        for cell, train in enumerate(TRAINS):
+            np.testing.assert_allclose(spikes.of_cell(cell), sorted(train), atol=1e-12)
+        assert session.cells["id"].tolist() == [50, 51, 52, 53]
+        assert (spikes.kind, spikes.path, spikes.unit) == ("spikes", "units", "spikes")
+        assert spikes.interval == (0.1, 7.77777)
+        assert "30000 Hz was taken" in said(session)
+        assert "no observation intervals" in said(session)
+        assert session.cells[["x", "y", "z"]].isna().all().all()
+
+
+def test_a_stated_resolution_needs_no_guess(tmp_path: Path) -> None:
+    from pynwb.misc import Units
+
+    nwbfile = new_file()
+    nwbfile.units = Units(name="units", description="units", resolution=1 / 25000)
+    for train in TRAINS:
+        nwbfile.add_unit(spike_times=train, obs_intervals=[[0.0, 5.0], [6.0, 10.0]])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert "Hz was taken" not in said(session)
+        assert spikes_of(session).interval == (0.0, 10.0)
+
+
+def test_a_recording_beside_the_units_does_not_move_them(tmp_path: Path) -> None:
+    nwbfile = units_file()
+    add_electrodes(nwbfile, [(1000.0, 2000.0, 3000.0, "VISp")] * 2)
+    region = nwbfile.create_electrode_table_region(region=[0, 1], description="all")
+    nwbfile.add_acquisition(
+        ElectricalSeries(name="lfp", data=np.zeros((10, 2)), electrodes=region, rate=1000.0, starting_time=12.0)
+    )
+    configuration = SessionsConfiguration(spike_sampling_frequency=20000.0)
+    with read_session(write(nwbfile, tmp_path / "a.nwb"), configuration=configuration) as session:
+        np.testing.assert_allclose(spikes_of(session).of_cell(0), TRAINS[0])
+        assert "Hz was taken" not in said(session)
+
+
+def test_quality_is_what_the_configuration_says(tmp_path: Path) -> None:
+    columns = {
+        "quality": ["good", "noise", "good", "good"],
+        "isi_violations": [0.1, 0.1, 0.9, 0.2],
+        "presence_ratio": [0.99, 0.99, 0.99, np.nan],
+    }
+    path = write(units_file(columns), tmp_path / "a.nwb")
+    with read_session(path) as session:
+        assert session.cells["source_row"].tolist() == [0]
+        assert "3 of 4 units left out" in said(session)
+    loose = SessionsConfiguration(unit_quality=UnitQuality(maximum_isi_violations=None, minimum_presence_ratio=None))
+    with read_session(path, configuration=loose) as session:
+        assert session.cells["source_row"].tolist() == [0, 2, 3]
+        np.testing.assert_allclose(spikes_of(session).of_cell(2), TRAINS[3])
+    none = SessionsConfiguration(unit_quality=UnitQuality(labels=("excellent",)))
+    with pytest.raises(SessionError, match="none of which passes"):
+        read_session(path, configuration=none)
+
+
+def test_area_and_place_from_the_electrodes(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_electrodes(nwbfile, [(1000.0, 2000.0, 3000.0, "VISp"), (1100.0, 2100.0, 3100.0, "VISl")])
+    for row, train in enumerate(TRAINS):
+        nwbfile.add_unit(spike_times=train, electrodes=[1, 0] if row % 2 else [0])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells["area"].tolist() == ["VISp", "VISl"] * 2
+        assert session.cells["x"].tolist() == [1000.0, 1100.0] * 2
+
+
+def test_area_and_place_from_the_peak_channel(tmp_path: Path) -> None:
+    nwbfile = units_file({"peak_channel_id": [901, 900, 901, 12345]})
+    add_electrodes(nwbfile, [(1000.0, 2000.0, 3000.0, "VISp"), (1100.0, 2100.0, 3100.0, "VISl")])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells["area"].tolist() == ["VISl", "VISp", "VISl", ""]
+        assert session.cells["z"].tolist()[:3] == [3100.0, 3000.0, 3100.0]
+        assert np.isnan(session.cells["z"].tolist()[3])
+
+
+def test_area_from_the_units_own_column(tmp_path: Path) -> None:
+    with read_session(write(units_file({"location": ["CA1", "CA1", "CA3", "DG"]}), tmp_path / "a.nwb")) as session:
+        assert session.cells["area"].tolist() == ["CA1", "CA1", "CA3", "DG"]
+
+
+def test_places_of_zero_are_unknown_and_millimetres_are_told(tmp_path: Path) -> None:
+    columns = {"peak_channel_id": [900, 901, 900, 901]}
+    for scale, expected in ((0.0, np.nan), (1.0, 26630.0)):
+        nwbfile = units_file(columns)
+        add_electrodes(
+            nwbfile, [(26.63 * scale, -15.8 * scale, 3 * scale, "HC"), (21.3 * scale, -0.6 * scale, scale, "AMY")]
+        )
+        with read_session(write(nwbfile, tmp_path / f"{scale}.nwb")) as session:
+            np.testing.assert_allclose(session.cells["x"].tolist()[0], expected)
+            assert ("millimetres" in said(session)) == (scale == 1.0)
+
+
+@pytest.mark.parametrize("ends", [[3, 5, 5, 900], [3, 2, 5, 6]])
+def test_an_index_that_does_not_fit_is_refused(tmp_path: Path, ends: list[int]) -> None:
+    path = write(units_file(), tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        file["units/spike_times_index"][:] = ends if max(ends) < 256 else [3, 5, 5, 200]
+    with pytest.raises(SessionError, match="ending at spike") as caught:
+        read_session(path)
+    assert caught.value.object_path == "units/spike_times_index"
+
+
+def test_units_without_a_spike_are_refused(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_unit(spike_times=[1.0])
+    nwbfile.add_unit(spike_times=[2.0])
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        file["units/spike_times"][:] = np.nan
+    with pytest.raises(SessionError, match="units without a spike"):
+        read_session(path)
+
+
+def test_what_spikeinterface_refuses_is_refused_in_our_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spikeinterface.extractors import nwbextractors
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("no such luck")
+
+    monkeypatch.setattr(nwbextractors, "NwbSortingExtractor", broken)
+    with pytest.raises(SessionError, match="no such luck"):
+        read_session(write(units_file(), tmp_path / "a.nwb"))
+
+
+def test_roi_traces_come_before_units_unless_asked(tmp_path: Path) -> None:
+    nwbfile = units_file()
+    add_traces(nwbfile, add_plane(nwbfile, 2), np.zeros((20, 2)))
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with read_session(path) as session:
+        assert session.traces is not None
+        assert session.traces.kind == "dff"
+        assert [(item.path, item.chosen) for item in session.candidates][-1] == ("units", False)
+        assert "units were not read" in said(session)
+    with read_session(path, configuration=SessionsConfiguration(trace="/units")) as session:
+        assert spikes_of(session).n_cells == 4
+        assert [item.reason for item in session.candidates if item.chosen] == ["as configured"]
+
+
+def test_damaged_units_beside_good_traces_do_not_matter(tmp_path: Path) -> None:
+    nwbfile = units_file()
+    add_traces(nwbfile, add_plane(nwbfile, 2), np.zeros((20, 2)))
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        file["units/spike_times_index"][:] = 200
+    with read_session(path) as session:
+        assert session.traces is not None

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from nwb_mivae.errors import SessionError
+from nwb_mivae.sessions import SampledTraces, Session, SessionsConfiguration, read_session
+from tests.nwb_files import add_plane, add_traces, new_file, write
+
+N_SAMPLES, N_ROIS = 40, 4
+VALUES = (np.arange(N_SAMPLES)[:, None] * 10 + np.arange(N_ROIS)).astype(np.float32)
+
+
+def traces_of(session: Session) -> SampledTraces:
+    assert isinstance(session.traces, SampledTraces)
+    return session.traces
+
+
+def messages(session: Session, level: str) -> list[str]:
+    return [finding.message for finding in session.findings if finding.level == level]
+
+
+@pytest.mark.parametrize(
+    ("offers", "chosen", "kind"),
+    [
+        ([("Fluorescence", "Corrected"), ("DfOverF", "DfOverF")], "DfOverF/DfOverF", "dff"),
+        ([("Fluorescence", "DfOverF"), ("Fluorescence", "l0_events")], "Fluorescence/DfOverF", "dff"),
+        ([("DfOverF", "DfOverFEvents"), ("Fluorescence", "RoiResponseSeries")], "DfOverF/DfOverFEvents", "events"),
+        ([("Fluorescence", "Neuropil"), ("Fluorescence", "Deconvolved")], "Fluorescence/Deconvolved", "deconvolved"),
+        ([("Fluorescence", "Neuropil"), ("Fluorescence", "Series1")], "Fluorescence/Series1", "fluorescence"),
+        ([("neuropil_trace", "traces"), ("corrected_trace", "traces")], "corrected_trace/traces", "fluorescence"),
+        ([("Fluorescence", "spks"), ("dff", "traces")], "dff/traces", "dff"),
+    ],
+)  # fmt: skip
+def test_the_best_traces_are_found_by_name_and_container(
+    tmp_path: Path, offers: list[tuple[str, str]], chosen: str, kind: str
+) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS)
+    for number, (container, name) in enumerate(offers):
+        add_traces(nwbfile, table, VALUES + number, container=container, name=name)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        traces = traces_of(session)
+        assert traces.path == f"processing/ophys/{chosen}"
+        assert traces.kind == kind
+        assert [item.path for item in session.candidates if item.chosen] == [traces.path]
+        assert len(session.candidates) == len(offers)
+
+
+def test_values_are_read_in_parts_with_conversion_and_offset(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES, conversion=0.5, offset=-1.0, unit="percent")
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        traces = traces_of(session)
+        assert traces.unit == "percent"
+        assert traces.shape == (N_SAMPLES, N_ROIS)
+        assert traces.read().dtype == np.float32
+        np.testing.assert_allclose(traces.read(), VALUES * 0.5 - 1.0)
+        np.testing.assert_allclose(traces.read(5, 9), VALUES[5:9] * 0.5 - 1.0)
+        assert traces.rate == pytest.approx(10.0)
+        assert traces.interval == (0.0, pytest.approx(3.9))
+
+
+def test_transposed_traces_are_turned(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES.T)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        np.testing.assert_array_equal(traces_of(session).read(3, 20), VALUES[3:20])
+        assert session.candidates[0].orientation == "cells x time"
+        assert any("cells x time" in message for message in messages(session, "info"))
+
+
+def test_one_cell_may_be_stored_without_an_axis(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, 1), VALUES[:, 0])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert traces_of(session).shape == (N_SAMPLES, 1)
+        np.testing.assert_array_equal(traces_of(session).read(2, 8), VALUES[2:8, :1])
+
+
+def test_square_traces_are_a_guess(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    square = VALUES[:N_ROIS]
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), square)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        np.testing.assert_array_equal(traces_of(session).read(), square)
+        assert any("fits both ways" in message for message in messages(session, "guess"))
+
+
+@pytest.mark.parametrize("extra", [-1, 1])
+@pytest.mark.parametrize("turned", [False, True])
+def test_timestamps_one_off_are_trimmed(tmp_path: Path, extra: int, turned: bool) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES, timestamps=np.arange(N_SAMPLES) / 20 + 3)
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        group = file["processing/ophys/DfOverF/RoiResponseSeries"]
+        del group["timestamps"]
+        group["timestamps"] = np.arange(N_SAMPLES + extra) / 20 + 3
+        group["timestamps"].attrs.update({"interval": 1, "unit": "seconds"})
+        if turned:
+            attributes = dict(group["data"].attrs)
+            del group["data"]
+            group["data"] = VALUES.T
+            group["data"].attrs.update(attributes)
+    with read_session(path) as session:
+        traces = traces_of(session)
+        expected = N_SAMPLES + min(extra, 0)
+        assert traces.shape == (expected, N_ROIS)
+        np.testing.assert_array_equal(traces.read(), VALUES[:expected])
+        assert any("timestamps for" in message for message in messages(session, "guess"))
+
+
+def patched_rate(path: Path, rate: float) -> Path:
+    with h5py.File(path, "r+") as file:
+        file["processing/ophys/DfOverF/RoiResponseSeries/starting_time"].attrs["rate"] = rate
+    return path
+
+
+@pytest.mark.parametrize("rate", [0.0, np.nan])
+def test_a_rate_that_says_nothing_gives_way_to_the_imaging_rate(tmp_path: Path, rate: float) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS, imaging_rate=25.0), VALUES)
+    with read_session(patched_rate(write(nwbfile, tmp_path / "a.nwb"), rate)) as session:
+        assert traces_of(session).rate == pytest.approx(25.0)
+        assert any("25 Hz was taken" in message for message in messages(session, "guess"))
+
+
+def test_without_any_rate_the_traces_are_refused(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS, imaging_rate=None), VALUES)
+    path = patched_rate(write(nwbfile, tmp_path / "a.nwb"), 0.0)
+    with pytest.raises(SessionError, match="no timestamps, a rate of 0") as caught:
+        read_session(path)
+    assert caught.value.object_path == "processing/ophys/DfOverF/RoiResponseSeries"
+
+
+def test_a_missing_starting_time_is_a_guess(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES)
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        file["processing/ophys/DfOverF/RoiResponseSeries/starting_time"][()] = np.nan
+    with read_session(path) as session:
+        assert traces_of(session).interval[0] == 0.0
+        assert any("no starting time" in message for message in messages(session, "guess"))
+
+
+@pytest.mark.parametrize(
+    "times", [np.zeros(N_SAMPLES), np.where(np.arange(N_SAMPLES) == 7, np.nan, np.arange(N_SAMPLES))]
+)
+def test_timestamps_that_do_not_increase_are_refused(tmp_path: Path, times: Any) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES, timestamps=times)
+    with pytest.raises(SessionError, match="repeated or run backwards"):
+        read_session(write(nwbfile, tmp_path / "a.nwb"))
+
+
+def test_a_series_that_is_no_time_series_is_left_out_and_said(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS)
+    add_traces(nwbfile, table, VALUES, container="Fluorescence", name="traces")
+    add_traces(nwbfile, table, np.zeros((1, N_ROIS)), name="RMSE")
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert traces_of(session).path.endswith("traces")
+        assert any("left out" in message for message in messages(session, "warning"))
+        assert {item.orientation for item in session.candidates} == {"time x cells", "unknown"}
+
+
+def test_the_user_may_choose(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS)
+    add_traces(nwbfile, table, VALUES)
+    add_traces(nwbfile, table, VALUES + 1, container="Fluorescence", name="raw")
+    path = write(nwbfile, tmp_path / "a.nwb")
+    for asked in ("/processing/ophys/Fluorescence/raw", "processing/ophys/Fluorescence"):
+        with read_session(path, configuration=SessionsConfiguration(trace=asked)) as session:
+            np.testing.assert_array_equal(traces_of(session).read(), VALUES + 1)
+    with pytest.raises(SessionError, match="no such traces") as caught:
+        read_session(path, configuration=SessionsConfiguration(trace="processing/ophys/nothing"))
+    assert "processing/ophys/Fluorescence/raw" in (caught.value.expected or "")
+
+
+def test_what_the_user_chose_is_refused_where_it_cannot_be_used(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS)
+    add_traces(nwbfile, table, VALUES, name="good")
+    add_traces(nwbfile, table, np.zeros((1, N_ROIS)), name="bad")
+    configuration = SessionsConfiguration(trace="processing/ophys/DfOverF/bad")
+    with pytest.raises(SessionError, match="data of shape"):
+        read_session(write(nwbfile, tmp_path / "a.nwb"), configuration=configuration)
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept"),
+    [
+        ({"valid_roi": [True, False, True, True]}, [0, 2, 3]),
+        ({"iscell": np.array([[1.0, 0.9], [1.0, 0.8], [0.0, 0.1], [1.0, 0.7]])}, [0, 1, 3]),
+        ({"Accepted": [1, 0, 0, 1]}, [0, 3]),
+        ({"mask_type": ["soma", "artifact", "soma", "unknown"]}, [0, 2, 3]),
+        ({}, [0, 1, 2, 3]),
+    ],
+)
+def test_what_the_file_calls_no_cell_is_left_out(tmp_path: Path, columns: dict[str, Any], kept: list[int]) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS, columns=columns)
+    add_traces(nwbfile, table, VALUES)
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with read_session(path) as session:
+        assert session.cells["source_row"].tolist() == kept
+        assert session.cells["id"].tolist() == [100 + row for row in kept]
+        np.testing.assert_array_equal(traces_of(session).read(), VALUES[:, kept])
+        assert any("ROIs left out" in message for message in messages(session, "info")) == (len(kept) < N_ROIS)
+    with read_session(path, configuration=SessionsConfiguration(keep_invalid_cells=True)) as session:
+        assert len(session.cells) == N_ROIS
+
+
+def test_no_cell_at_all_is_refused(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS, columns={"iscell": [False] * N_ROIS}), VALUES)
+    with pytest.raises(SessionError, match="none of them marked as a cell"):
+        read_session(write(nwbfile, tmp_path / "a.nwb"))
+
+
+def test_rois_are_rows_of_the_table_and_not_ids(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, 6), VALUES, rows=[5, 0, 3, 1])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells["id"].tolist() == [105, 100, 103, 101]
+        assert session.cells["source_path"].unique().tolist() == ["processing/ophys/ImageSegmentation/rois_of_plane"]
+
+
+def test_a_row_beyond_the_table_is_damage(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES)
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        file["processing/ophys/DfOverF/RoiResponseSeries/rois"][2] = 77
+    with pytest.raises(SessionError, match="row 77 of a ROI table of 4 rows"):
+        read_session(path)
+
+
+def test_planes_on_one_clock_stand_side_by_side(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    for number, name in enumerate(("upper", "lower")):
+        table = add_plane(nwbfile, N_ROIS - number, name=name, location=("VISp", "VISl")[number])
+        add_traces(nwbfile, table, VALUES[:, : N_ROIS - number] + 1000 * number, name=f"series_{name}")
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        traces = traces_of(session)
+        assert session.cells["plane"].tolist() == ["upper"] * 4 + ["lower"] * 3
+        assert session.cells["area"].tolist() == ["VISp"] * 4 + ["VISl"] * 3
+        np.testing.assert_array_equal(traces.read(), np.hstack([VALUES, VALUES[:, :3] + 1000]))
+        assert sum(item.chosen for item in session.candidates) == 2
+
+
+def test_planes_on_other_clocks_are_left_out_and_said(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, 2, name="small"), VALUES[:, :2], name="small")
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS, name="large"), VALUES, name="large", rate=11.0)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert traces_of(session).path.endswith("large")
+        assert any("another plane (small, 2 ROIs)" in message for message in messages(session, "warning"))
+
+
+def test_results_of_this_package_are_no_recordings(tmp_path: Path) -> None:
+    from pynwb.ophys import RoiResponseSeries
+
+    from nwb_mivae.sessions.nwb import open_nwb
+    from nwb_mivae.sessions.ophys import find_series
+
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES)
+    opened = open_nwb(write(nwbfile, tmp_path / "a.nwb"))
+    try:
+        assert len(find_series(opened)) == 1
+        (series,) = opened.of_type(RoiResponseSeries)
+        series.__class__ = type("RoiAttributionSeries", (RoiResponseSeries,), {"__init__": RoiResponseSeries.__init__})
+        assert find_series(opened) == []
+    finally:
+        opened.close()
+
+
+def test_opening_reads_no_traces_and_no_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.nwb_files import add_movie, add_table, pixels_of
+
+    nwbfile = new_file()
+    masks = [np.eye(32, dtype=np.float32)] * N_ROIS
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS, masks=masks, mask_kind="image_mask"), VALUES)
+    add_movie(nwbfile, "film", pixels_of(20))
+    add_table(nwbfile, "film_presentations", start_time=[0.0, 0.1], stop_time=[0.1, 0.2], frame=[0, 1])
+    path = write(nwbfile, tmp_path / "a.nwb")
+    largest: dict[str, int] = {}
+    original = h5py.Dataset.__getitem__
+
+    def watched(self: h5py.Dataset, *arguments: Any) -> Any:
+        result = original(self, *arguments)
+        largest[self.name] = max(largest.get(self.name, 0), np.size(result))
+        return result
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", watched)
+    with read_session(path) as session:
+        assert len(session.presentations) == 2
+    assert "/processing/ophys/DfOverF/RoiResponseSeries/data" not in largest
+    assert "/stimulus/templates/film/data" not in largest
+    assert largest["/processing/ophys/ImageSegmentation/rois_of_plane/image_mask"] == 32 * 32
+
+
+def test_a_closed_session_says_so(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES)
+    session = read_session(write(nwbfile, tmp_path / "a.nwb"))
+    session.close()
+    with pytest.raises(SessionError, match="cannot be read"):
+        traces_of(session).read()
+
+
+def test_a_file_without_activity_is_a_session_without_traces(tmp_path: Path) -> None:
+    with read_session(write(new_file(), tmp_path / "a.nwb")) as session:
+        assert session.traces is None
+        assert session.cells.empty
+        assert session.presentations.empty
+        assert any("no neural activity" in message for message in messages(session, "warning"))

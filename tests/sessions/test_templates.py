@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from pynwb.base import Images
+from pynwb.image import GrayscaleImage, ImageSeries, RGBImage
+
+from nwb_mivae.errors import SessionError
+from nwb_mivae.sessions import Session, read_session
+from tests.nwb_files import add_images, add_movie, new_file, pixels_of, write
+
+
+def template_of(tmp_path: Path, pixels: Any) -> Any:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", pixels)
+    session = read_session(write(nwbfile, tmp_path / "a.nwb"))
+    return session.templates["film"]
+
+
+def test_bytes_are_taken_as_they_are(tmp_path: Path) -> None:
+    template = template_of(tmp_path, pixels_of(30))
+    assert (template.n_frames, template.height, template.width, template.origin) == (30, 6, 8, "file")
+    for numbers in ([3, 3, 1], [0, 29], list(range(5, 20)), []):
+        found = template.read(np.array(numbers, dtype=np.int64))
+        assert found.shape == (len(numbers), 6, 8)
+        assert found[:, 0, 0].tolist() == numbers
+
+
+@pytest.mark.parametrize("frame", [-1, 30])
+def test_a_frame_that_is_not_there(tmp_path: Path, frame: int) -> None:
+    with pytest.raises(SessionError, match="asked for"):
+        template_of(tmp_path, pixels_of(30)).read(np.array([frame]))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0.0, 0.5, 1.0]), [0, 128, 255]),
+        (np.array([-1.0, 0.0, 1.0]), [0, 128, 255]),
+        (np.array([0.0, 100.4, 255.0]), [0, 100, 255]),
+        (np.array([0, 7, 200], dtype=np.uint16), [0, 7, 200]),
+    ],
+)
+def test_other_numbers_are_scaled_by_their_range(tmp_path: Path, values: Any, expected: list[int]) -> None:
+    pixels = np.broadcast_to(values[:, None, None], (3, 4, 5))
+    assert template_of(tmp_path, pixels).read(np.arange(3))[:, 0, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("values", [[0.0, 5000.0, 1.0], [-3.0, 0.0, 0.0]])
+def test_a_range_nobody_knows_is_refused(tmp_path: Path, values: list[float]) -> None:
+    pixels = np.broadcast_to(np.array(values)[:, None, None], (3, 4, 5))
+    with pytest.raises(SessionError, match="pixels from"):
+        template_of(tmp_path, pixels).read(np.arange(3))
+
+
+def test_pixels_beyond_the_sampled_range_are_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((9, 4, 5))
+    pixels[2] = 77.0
+    template = template_of(tmp_path, pixels)
+    assert template.read(np.array([0])).max() == 0
+    with pytest.raises(SessionError, match="beyond the range"):
+        template.read(np.array([2]))
+
+
+def test_colour_becomes_luminance(tmp_path: Path) -> None:
+    pixels = np.zeros((3, 4, 5, 3), dtype=np.uint8)
+    pixels[..., 1] = 255
+    assert np.unique(template_of(tmp_path, pixels).read(np.arange(3))).tolist() == [150]
+
+
+def test_pictures_are_counted_by_the_number_in_their_names(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_images(nwbfile, "scenes", pixels_of(12))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        template = session.templates["scenes"]
+        assert template.read(np.arange(12))[:, 0, 0].tolist() == list(range(12))
+        assert template.read(np.array([11, 2, 2]))[:, 0, 0].tolist() == [11, 2, 2]
+
+
+def test_pictures_without_numbers_keep_the_files_order_and_colour(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    grey, red = np.full((4, 5), 9, np.uint8), np.zeros((4, 5, 3), np.uint8)
+    red[..., 0] = 255
+    images = [GrayscaleImage(name="a", data=grey), GrayscaleImage(name="b", data=grey + 1)]
+    nwbfile.add_stimulus_template(Images(name="plain", description="x", images=images))
+    nwbfile.add_stimulus_template(Images(name="red", description="x", images=[RGBImage(name="r", data=red)]))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.templates["plain"].read(np.arange(2))[:, 0, 0].tolist() == [9, 10]
+        assert session.templates["red"].read(np.arange(1))[0, 0, 0] == 76
+
+
+def test_an_order_of_their_own_comes_first(tmp_path: Path) -> None:
+    from pynwb.base import ImageReferences
+
+    nwbfile = new_file()
+    images = [GrayscaleImage(name=f"p{number}", data=np.full((4, 5), number, np.uint8)) for number in range(3)]
+    order = ImageReferences(name="order_of_images", data=[images[2], images[0], images[1]])
+    nwbfile.add_stimulus_template(Images(name="set", description="x", images=images, order_of_images=order))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.templates["set"].read(np.arange(3))[:, 0, 0].tolist() == [2, 0, 1]
+
+
+def test_pictures_of_several_sizes_are_missing_with_the_reason(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    images = [GrayscaleImage(name=f"p{size}", data=np.zeros((size, 5), np.uint8)) for size in (3, 4)]
+    nwbfile.add_stimulus_template(Images(name="set", description="x", images=images))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.missing_templates == {"set": "2 pictures of 2 sizes"}
+        assert session.templates == {}
+
+
+@pytest.mark.parametrize("make", [add_movie, add_images])
+def test_a_closed_session_says_so(tmp_path: Path, make: Any) -> None:
+    nwbfile = new_file()
+    make(nwbfile, "film", pixels_of(3))
+    session: Session = read_session(write(nwbfile, tmp_path / "a.nwb"))
+    session.close()
+    with pytest.raises(SessionError, match="cannot be read"):
+        session.templates["film"].read(np.arange(3))
+
+
+def test_a_dummy_beside_external_files_is_not_taken_for_pixels(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_stimulus_template(
+        ImageSeries(
+            name="clips",
+            external_file=["one.mp4"],
+            format="external",
+            timestamps=[0.0],
+            unit="n.a.",
+            starting_frame=[0],
+        )
+    )
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        group = file["stimulus/templates/clips"]
+        attributes = dict(group["data"].attrs)
+        del group["data"]
+        group["data"] = np.ones((2, 2, 2))
+        group["data"].attrs.update(attributes)
+    with read_session(path) as session:
+        assert session.templates == {}
+        assert session.missing_templates == {"one.mp4": "no file one.mp4 beside the NWB file"}
+
+
+def test_two_templates_of_one_name_keep_apart(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", pixels_of(3))
+    nwbfile.add_stimulus(
+        ImageSeries(name="film", data=pixels_of(4, first=50), unit="n.a.", format="raw", rate=10.0, starting_time=1.0)
+    )
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert {name: item.n_frames for name, item in session.templates.items()} == {
+            "film": 3,
+            "stimulus/presentation/film": 4,
+        }
+        assert session.presentations["template"].unique().tolist() == ["stimulus/presentation/film"]
+
+
+def test_a_file_that_is_no_movie_is_missing_with_the_reason(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_stimulus_template(
+        ImageSeries(
+            name="clips",
+            external_file=["x/one.mp4"],
+            format="external",
+            timestamps=[0.0],
+            unit="n.a.",
+            starting_frame=[0],
+        )
+    )
+    (tmp_path / "movies").mkdir()
+    (tmp_path / "movies" / "one.mp4").write_bytes(b"no film")
+    with read_session(write(nwbfile, tmp_path / "a.nwb"), stimulus_folder=tmp_path / "movies") as session:
+        assert "cannot be read as a movie" in session.missing_templates["one.mp4"]
