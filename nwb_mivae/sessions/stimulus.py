@@ -32,7 +32,7 @@ from nwb_mivae.sessions.conventions import (
 )
 from nwb_mivae.sessions.movies import ExternalMovie
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values
-from nwb_mivae.sessions.session import PRESENTATION_COLUMNS
+from nwb_mivae.sessions.session import PRESENTATION_COLUMNS, Template
 from nwb_mivae.sessions.templates import TemplateCatalogue, has_pixels, is_session_movie, stated_files
 
 __all__ = ["read_presentations"]
@@ -43,6 +43,8 @@ BLANK = -1
 
 #: A row shorter than this is one refresh of the display, of which a movie frame may take several.
 _DISPLAY_FRAME_SECONDS = 0.025
+#: Pictures shown one by one last at least so long; movie frames do not.
+_SHORTEST_PICTURE_SECONDS = 0.2
 #: Rows this much longer than a row apart do not follow each other.
 _LARGEST_GAP_IN_ROWS = 1.5
 
@@ -82,7 +84,7 @@ def read_presentations(file: OpenedFile, catalogue: TemplateCatalogue) -> pd.Dat
     for showings in (*_tables(file, catalogue), *_series(file, catalogue)):
         prepared = _in_order(file, showings)
         _move_bad_frames(file, catalogue, prepared)
-        sources.append(_collapsed(file, _expanded(file, catalogue, prepared)))
+        sources.append(_collapsed(file, _with_a_duration(file, _expanded(file, catalogue, prepared))))
     kept = _without_overlap(file, catalogue, [source for source in sources if len(source.start)])
     if not kept:
         return pd.DataFrame({name: np.zeros(0) for name in PRESENTATION_COLUMNS}).astype(
@@ -226,9 +228,6 @@ def _series(file: OpenedFile, catalogue: TemplateCatalogue) -> Iterator[_Showing
 
 def _index_series(file: OpenedFile, catalogue: TemplateCatalogue, series: Any) -> Iterator[_Showings]:
     target = series.indexed_images if series.indexed_images is not None else series.indexed_timeseries
-    if target is None or series.data is None:
-        file.note("warning", file.path_of(series), "an index of nothing, left out")
-        return
     frame, blank = _frame_numbers(np.asarray(series.data[:]).ravel())
     times = _times(file, series, len(frame))
     if times is None:
@@ -248,7 +247,7 @@ def _without_ambiguous_zero(file: OpenedFile, showings: _Showings) -> _Showings:
     blank cannot be known.
     """
     shown = showings.frame[showings.frame >= 0]
-    if len(shown) == 0 or np.median(np.diff(showings.start)) < 0.2:
+    if len(shown) < 2 or np.median(np.diff(showings.start)) < _SHORTEST_PICTURE_SECONDS:
         return showings
     counts = np.bincount(shown)
     others = counts[1:][counts[1:] > 0]
@@ -353,7 +352,7 @@ def _in_order(file: OpenedFile, showings: _Showings) -> _Showings:
     if n_rows and endless.any():
         gaps = np.diff(showings.start)
         usual = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else np.nan
-        until_next = np.append(gaps, np.inf)
+        until_next = np.append(gaps, usual)
         until_next[until_next > _LARGEST_GAP_IN_ROWS * usual] = usual
         showings.stop = np.where(endless, showings.start + until_next, showings.stop)
         if showings.is_table:
@@ -361,8 +360,7 @@ def _in_order(file: OpenedFile, showings: _Showings) -> _Showings:
             file.note(
                 "guess", showings.path, f"{count} rows without a stop time; they were taken to last until the next"
             )
-    usable = showings.stop > showings.start
-    return showings if usable.all() else showings.of(usable | (showings.frame == WHOLE))
+    return showings
 
 
 def _move_bad_frames(file: OpenedFile, catalogue: TemplateCatalogue, showings: _Showings) -> None:
@@ -390,7 +388,7 @@ def _expanded(file: OpenedFile, catalogue: TemplateCatalogue, showings: _Showing
     for row in range(len(showings.start)):
         start, stop = showings.start[row], showings.stop[row]
         template = catalogue.found.get(showings.template[row]) if whole[row] else None
-        if template is None or template.n_frames == 1:
+        if template is None or template.n_frames == 1 or not (stop > start or _has_own_length(catalogue, template)):
             starts.append(np.asarray([start]))
             stops.append(np.asarray([stop]))
             frames.append(np.asarray([0 if whole[row] else showings.frame[row]]))
@@ -423,8 +421,20 @@ def _expanded(file: OpenedFile, catalogue: TemplateCatalogue, showings: _Showing
         file.note("guess", showings.path, message)
     for name in sorted(spread):
         file.note("guess", showings.path, f"template {name!r} has no rate; its frames were spread evenly over each row")
-    usable = expanded.stop > expanded.start
-    return expanded if usable.all() else expanded.of(usable)
+    return expanded
+
+
+def _has_own_length(catalogue: TemplateCatalogue, template: Template) -> bool:
+    return isinstance(template, ExternalMovie) or template.name in catalogue.rates
+
+
+def _with_a_duration(file: OpenedFile, showings: _Showings) -> _Showings:
+    """Rows that last: a single onset of something of unknown length says too little to be used."""
+    lasting = showings.stop > showings.start
+    if not lasting.all():
+        count = f"{int((~lasting).sum())} of {len(lasting)} rows"
+        file.note("warning", showings.path, f"{count} last no time or an unknown one, left out")
+    return showings.of(lasting)
 
 
 def _collapsed(file: OpenedFile, showings: _Showings) -> _Showings:

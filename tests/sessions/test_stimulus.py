@@ -408,6 +408,27 @@ def test_rows_without_start_or_stop(tmp_path: Path) -> None:
     assert "without a stop time" in said(session)
 
 
+def test_a_single_onset_lasts_as_long_as_its_movie_or_is_left_out(tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", 12, rate=12)
+    for name, rows in (("a.mp4", 12), ("gone.mp4", 0)):
+        nwbfile = new_file()
+        external(nwbfile, [name], timestamps=[3.0])
+        session = opened(nwbfile, tmp_path)
+        assert len(session.presentations) == rows
+        assert ("unknown one, left out" in said(session, "warning")) == (rows == 0)
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", pixels_of(5), rate=np.nan)
+    add_table(nwbfile, "shown", start_time=[3.0], stop_time=[np.nan], stimulus_name=["film"])
+    assert opened(nwbfile, tmp_path).presentations.empty
+
+
+@pytest.mark.parametrize("data", [[0], []])
+def test_an_index_of_next_to_nothing(tmp_path: Path, data: list[int]) -> None:
+    nwbfile = new_file()
+    index_series(nwbfile, add_images(nwbfile, "set", pixels_of(2)), data, timestamps=np.arange(len(data), dtype=float))
+    assert opened(nwbfile, tmp_path).presentations.empty
+
+
 def test_references_beyond_their_series_are_said_and_not_followed(tmp_path: Path) -> None:
     from pynwb import TimeSeries
 
