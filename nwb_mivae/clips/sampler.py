@@ -82,7 +82,7 @@ def load_clips(
     content = session.content[rows]
     return ClipBatch(
         session=session_key,
-        neural=activity.reshape(*shape, -1),
+        neural=activity.reshape(*shape, activity.shape[1]),
         stimulus=_luminance(store, session, rows).reshape(*shape, 1, store.height, store.width),
         auxiliary=torch.from_numpy(auxiliary.astype(np.float32)).reshape(*shape, auxiliary.shape[1]),
         coordinates=torch.from_numpy(np.array(coordinates, dtype=np.float32)),

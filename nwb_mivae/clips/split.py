@@ -451,12 +451,12 @@ def _draw_units(
             file=store.path,
             object_path="split.by",
         )
-    shared = [unit for unit in range(len(part)) if all(unit in units for units in map(set, shown.values()))]
+    shared = np.flatnonzero(np.bincount(np.concatenate(list(shown.values())), minlength=len(part)) == len(shown))
     for number, fraction in fractions.items():
         if not fraction:
             continue
         quota = {key: max(1, round(fraction * len(units))) for key, units in shown.items()}
-        free = random.permutation([unit for unit in shared if part[unit] == 0])
+        free = random.permutation(shared[part[shared] == 0])
         part[free[: max(quota.values())]] = number
         for key, units in shown.items():
             lacking = quota[key] - int(np.sum(part[units] == number))

@@ -122,12 +122,24 @@ class StoredSession:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """The N rows of the cell table (``nwb_mivae.sessions.CELL_COLUMNS``)."""
-        return _read_table(self.folder / "cells.csv", text=("id", "area", "plane", "source_path"))
+        return _read_table(
+            self.folder / "cells.csv",
+            numbers={"x": np.float64, "y": np.float64, "z": np.float64, "source_row": np.int64},
+        )
 
     @cached_property
     def presentations(self) -> pd.DataFrame:
         """The presentation table of the source session (``nwb_mivae.sessions.PRESENTATION_COLUMNS``), whole."""
-        return _read_table(self.folder / "presentations.csv", text=("template", "block", "source_path"))
+        return _read_table(
+            self.folder / "presentations.csv",
+            numbers={
+                "start_time": np.float64,
+                "stop_time": np.float64,
+                "frame": np.int64,
+                "repeat": np.int64,
+                "source_row": np.int64,
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -337,15 +349,13 @@ def _open_array(
     return np.asarray(array).view(np.ndarray)
 
 
-def _read_table(path: Path, *, text: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV table with these columns as text (an empty field is the empty text) and the others as numbers."""
+def _read_table(path: Path, *, numbers: Mapping[str, type]) -> pd.DataFrame:
+    """A CSV table with these columns as numbers (empty: NaN) and the others as text, exactly as they were written."""
     import pandas as pd
 
-    columns = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(
-        path,
-        dtype={name: str for name in text if name in columns},
-        keep_default_na=False,
-        na_values={name: "" for name in columns if name not in text},
-        float_precision="round_trip",
-    )
+    # Numbers are not left to the parser: its fast conversion of floats is off by one in the last digit.
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name, kind in numbers.items():
+        values = table[name].to_numpy(dtype=object)
+        table[name] = np.array([value or "nan" for value in values], dtype=np.str_).astype(kind)
+    return table

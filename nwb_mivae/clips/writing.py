@@ -194,20 +194,13 @@ class StoreWriter:
             )
         manifest = self._path / "manifest.json"
         failed = [failure.as_dict() for failure in failures]
-        if not self._changed and manifest.is_file():
-            old = read_json(manifest)
-            if self._is_unchanged(old):
-                if old["failures"] != failed:
-                    write_json(manifest, {**old, "failures": failed})
-                return ClipStore.open(self._path)
+        old = None if self._changed else self._manifest_if_good(manifest)
+        if old is not None:
+            if old["failures"] != failed:
+                write_json(manifest, {**old, "failures": failed})
+            return ClipStore.open(self._path)
         self._begin_change()
         stimulus = self._gather_frames()
-        sessions = {}
-        for key, entry in sorted(self._entries.items()):
-            folder = self._path / "sessions" / entry["folder"]
-            files = {name: file for name, file in entry["files"].items() if not name.startswith("frame_")}
-            files["stimulus_row.npy"] = _file_record(folder / "stimulus_row.npy")
-            sessions[key] = {**entry, "folder": f"sessions/{entry['folder']}", "files": files}
         write_json(
             manifest,
             {
@@ -215,7 +208,7 @@ class StoreWriter:
                 "format_version": FORMAT_VERSION,
                 "configuration": self._settings,
                 "stimulus": stimulus,
-                "sessions": sessions,
+                "sessions": self._session_entries(),
                 "failures": failed,
                 "provenance": provenance_record(),
             },
@@ -227,15 +220,33 @@ class StoreWriter:
                 shutil.rmtree(folder)
         return ClipStore.open(self._path)
 
-    def _is_unchanged(self, manifest: Mapping[str, Any]) -> bool:
-        """Whether the store is already what it would be made into (sessions and frames were checked by ``reuse``)."""
-        if manifest.get("configuration") != self._settings or set(manifest["sessions"]) != set(self._entries):
-            return False
-        rows = {key: self._path / entry["folder"] / "stimulus_row.npy" for key, entry in manifest["sessions"].items()}
-        return all(
-            path.is_file() and sha256_of_file(path) == manifest["sessions"][key]["files"]["stimulus_row.npy"]["sha256"]
-            for key, path in rows.items()
-        )
+    def _manifest_if_good(self, path: Path) -> dict[str, Any] | None:
+        """The manifest, if all it says of these sessions is true of the folder (``reuse`` checked the rest)."""
+        try:
+            manifest: dict[str, Any] = read_json(path)
+            good = (
+                (manifest["format"], manifest["format_version"]) == (FORMAT, FORMAT_VERSION)
+                and manifest["configuration"] == self._settings
+                and manifest["sessions"] == self._session_entries()
+                and manifest["stimulus"] == self._stimulus_entry(manifest["stimulus"]["blank"])
+                and {"failures", "provenance"} <= set(manifest)
+            )
+        except (OutputError, OSError, KeyError, TypeError, ValueError, EOFError):
+            # Missing or damaged: it is written anew.
+            return None
+        return manifest if good else None
+
+    def _session_entries(self) -> dict[str, dict[str, Any]]:
+        """What the manifest says of the sessions."""
+        entries = {}
+        for key, entry in sorted(self._entries.items()):
+            files = {name: file for name, file in entry["files"].items() if not name.startswith("frame_")}
+            files["stimulus_row.npy"] = _file_record(self._path / "sessions" / entry["folder"] / "stimulus_row.npy")
+            entries[key] = {**entry, "folder": f"sessions/{entry['folder']}", "files": files}
+        return entries
+
+    def _stimulus_entry(self, blank: Sequence[int]) -> dict[str, Any]:
+        return {**_file_record(self._path / "stimulus.npy"), "blank": list(blank)}
 
     def _refuse_other_rate(self, key: str, frame_rate: float, path: str) -> None:
         for other, entry in self._entries.items():
@@ -298,7 +309,7 @@ class StoreWriter:
                 yield resize_frames(template.read(frames[start : start + step]), height, width)
 
     def _gather_frames(self) -> dict[str, Any]:
-        """Write ``stimulus.npy`` and every session's ``stimulus_row.npy``; the manifest's record of the former."""
+        """Write ``stimulus.npy`` and every session's ``stimulus_row.npy``; the manifest's entry of the former."""
         row_of: dict[bytes, int] = {}
         for _, entry in sorted(self._entries.items()):
             folder = self._path / "sessions" / entry["folder"]
@@ -328,7 +339,7 @@ class StoreWriter:
                 )
             bank.flush()
             del bank
-        return {**_file_record(target), "blank": sorted(blank)}
+        return self._stimulus_entry(sorted(blank))
 
 
 def folder_name(key: str) -> str:
