@@ -84,7 +84,7 @@ def test_exact_fisher_is_the_closed_form_per_latent_and_summed(at_once: int) -> 
 def test_fisher_is_the_mean_square_of_the_score_over_the_posterior() -> None:
     model, x = Linear.drawn(4), source()
     posterior = model(x)
-    draws = 3000
+    draws = 1000
     squares = torch.zeros(B, T, *S, dtype=torch.float64)
     noise = generator()
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_fisher_is_the_mean_square_of_the_score_over_the_posterior() -> None:
         for _ in range(draws):
             squares += score(linearised, posterior.sample(noise), vectors_at_once=K).total.square() / draws
         found = fisher(linearised, probes=None, generator=generator(), vectors_at_once=16).per_probe[0]
-    assert float((squares / found - 1).abs().mean()) < 0.05
+    assert float((squares / found - 1).abs().mean()) < 0.08
 
 
 def test_probes_average_to_the_exact_fisher_and_more_of_them_err_less() -> None:

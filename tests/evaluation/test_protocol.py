@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from nwb_mivae.clips import ClipStore, Split, SplitConfiguration, make_split
+from nwb_mivae.clips import ClipsConfiguration, ClipStore, Split, SplitConfiguration, make_split
 from nwb_mivae.errors import EvaluationError
 from nwb_mivae.evaluation import CONDITIONS, Evaluation, EvaluationConfiguration, evaluate
 from nwb_mivae.evaluation.embedding import StimulusEmbedding, untrained_module
 from nwb_mivae.inference.latents import BLOCKS
 from nwb_mivae.model import MiVAEModule, ModuleShape
-from tests.clip_stores import make_store
+from tests.clip_stores import ArrayTemplate, aligned_session, make_store, smooth_movie, write_store
 from tests.tiny_model import HEIGHT, WIDTH, tiny_configuration
 
 QUICK = EvaluationConfiguration(control_draws=2, pair_shuffles=3, untrained_context_clips=8)
@@ -180,6 +180,29 @@ def test_sessions_without_test_clips_are_left_out_and_named(store: ClipStore, sp
     with pytest.raises(EvaluationError, match="fewer than two different test clips") as refused:
         evaluate(module_for(store), store, dataclasses.replace(split, part_of_content=part), configuration=QUICK)
     assert refused.value.remedy
+
+
+def test_a_session_shorter_than_a_clip_is_left_out_and_the_others_are_judged(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    movies = [ArrayTemplate(f"movie-{n}", smooth_movie(generator, 32, HEIGHT, WIDTH)) for n in range(10)]
+    sessions = [aligned_session(f"session-{n}", movies, range(10), cells=6, seed=n) for n in range(2)]
+    # One frame in four of the second session is of unknown activity, so that no clip of eight frames is whole.
+    sessions[1].valid[::4] = False
+    store = write_store(tmp_path / "store", sessions, ClipsConfiguration(height=HEIGHT, width=WIDTH))
+    split = make_split(store, SplitConfiguration(held_out=0))
+    found = evaluate(module_for(store), store, split, configuration=QUICK)
+    assert list(found.sessions) == ["session-0"]
+    assert found.across == []
+    assert found.summary["verdicts"][-1] == "Left out for having fewer than two different test clips: session-1."
+
+
+def test_similarity_is_thinned_where_there_are_more_clips_than_one_can_look_at(
+    store: ClipStore, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nwb_mivae.evaluation.protocol._SIMILARITY_CLIPS", 5)
+    found = evaluate(module_for(store), store, split, configuration=QUICK)
+    assert found.n_clips > 5
+    assert np.shape(found.similarity[split.held_out_sessions[0]]) == (5, 5)
 
 
 def test_a_single_neuron_cannot_be_permuted(tmp_path: Path) -> None:
