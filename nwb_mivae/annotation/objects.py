@@ -309,7 +309,8 @@ def _kind_of_cells(table: DynamicTable, path: str, file: Path) -> tuple[Any, str
 
 
 def _object_at(objects: Mapping[str, Any], path: str, file: Path) -> Any:
-    if path not in objects:
+    # The file itself has the empty path, which stands for "no table" here.
+    if not path or path not in objects:
         raise AnnotationError(
             "no object at this path" if path else "rows that name no table",
             expected="the table the session was prepared from",

@@ -1,0 +1,243 @@
+"""Small source files and results that fit them, for the tests of annotation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pynwb import NWBHDF5IO, NWBFile, TimeSeries
+from pynwb.epoch import TimeIntervals
+from pynwb.file import Subject
+from pynwb.image import ImageSeries
+from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel, RoiResponseSeries
+
+from nwb_mivae.annotation import ModelRecord, TrainingSession
+from nwb_mivae.attribution import MethodAttribution, SessionAttribution
+from nwb_mivae.inference.latents import BLOCKS, LatentBlock, SessionLatents
+from nwb_mivae.outputs import sha256_of_file
+
+FRAME_RATE = 30.0
+PLANE = "processing/ophys/ImageSegmentation/PlaneSegmentation"
+SHOWN = "intervals/natural_movie_presentations"
+HEIGHT, WIDTH, LATENTS = 4, 6, 3
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The attributes of a stored session that annotation reads."""
+
+    key: str
+    subject: str
+    source: dict[str, Any]
+    n_cells: int
+    n_frames: int
+    time: np.ndarray
+    stop_time: np.ndarray
+    presentation: np.ndarray
+    presentations: pd.DataFrame
+    cells: pd.DataFrame
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def jittered_onsets(frames: int, *, seed: int = 0) -> np.ndarray:
+    """Frame onsets of a display whose clock is not quite regular, seconds."""
+    random = np.random.default_rng(seed)
+    return 2.0 + np.cumsum(1 / FRAME_RATE + random.uniform(-1e-3, 1e-3, frames))
+
+
+def write_source(
+    path: Path,
+    *,
+    kind: str = "ophys",
+    cells: int = 7,
+    presentations: int = 12,
+    frames_per_presentation: int = 1,
+    planes: int = 1,
+    movie: str | None = None,
+) -> Path:
+    """A file in the layout of real dandisets: two-photon traces or units, and a table of movie presentations."""
+    nwbfile = NWBFile(
+        session_description="A mouse saw movies.",
+        identifier=f"identifier-of-{path.stem}",
+        session_start_time=datetime(2025, 1, 1, 12, tzinfo=UTC),
+        session_id="1",
+        experimenter=["Doe, Jane"],
+        institution="Institute",
+        lab="Laboratory",
+        keywords=["vision"],
+        experiment_description="Natural movies.",
+    )
+    nwbfile.subject = Subject(subject_id="m1", species="Mus musculus", sex="F", age="P90D", description="A mouse.")
+    onsets = jittered_onsets(presentations * frames_per_presentation)[::frames_per_presentation]
+    shown = TimeIntervals(name="natural_movie_presentations", description="Frames of movies.")
+    shown.add_column("movie_frame_index", "Frame of the movie.")
+    for number, onset in enumerate(onsets):
+        stop = onset + frames_per_presentation / FRAME_RATE
+        shown.add_row(start_time=onset, stop_time=stop, movie_frame_index=number)
+    nwbfile.add_time_intervals(shown)
+    if movie is not None:
+        nwbfile.add_stimulus_template(
+            ImageSeries(
+                name="movie",
+                description="A movie beside the file.",
+                external_file=[movie],
+                format="external",
+                rate=FRAME_RATE,
+                starting_frame=[0],
+                num_samples=10,
+                unit="n.a.",
+            )
+        )
+    random = np.random.default_rng(1)
+    if kind == "units":
+        nwbfile.add_unit_column("quality", "Quality of the sorting.")
+        for _ in range(cells):
+            nwbfile.add_unit(spike_times=np.sort(random.uniform(0, 5, 20)), quality="good")
+    else:
+        _add_planes(nwbfile, random, cells, planes)
+    with NWBHDF5IO(str(path), "w") as writing:
+        writing.write(nwbfile)
+    return path
+
+
+def _add_planes(nwbfile: NWBFile, random: np.random.Generator, cells: int, planes: int) -> None:
+    device = nwbfile.create_device(name="microscope", description="Two-photon microscope.")
+    module = nwbfile.create_processing_module("ophys", "Two-photon traces.")
+    segmentation, dff = ImageSegmentation(), DfOverF()
+    module.add(segmentation)
+    module.add(dff)
+    for number in range(planes):
+        suffix = "" if number == 0 else str(number)
+        plane = nwbfile.create_imaging_plane(
+            name=f"imaging_plane{suffix}",
+            optical_channel=OpticalChannel(name="green", description="Green.", emission_lambda=520.0),
+            description="Layer 2/3.",
+            device=device,
+            excitation_lambda=920.0,
+            indicator="GCaMP6f",
+            location="VISp",
+            imaging_rate=10.0,
+        )  # fmt: skip
+        table = segmentation.create_plane_segmentation(
+            name=f"PlaneSegmentation{suffix}", description="ROIs.", imaging_plane=plane
+        )
+        for cell in range(cells):
+            table.add_roi(pixel_mask=[(cell, cell, 1.0)])
+        dff.add_roi_response_series(
+            RoiResponseSeries(
+                name=f"DfOverF{suffix}",
+                description="dF/F",
+                data=random.normal(size=(50, cells)).astype(np.float32),
+                unit="n.a.",
+                rois=table.create_roi_table_region(region=list(range(cells)), description="All ROIs."),
+                rate=10.0,
+            )
+        )
+
+
+def stored_for(
+    path: Path,
+    *,
+    cell_rows: dict[str, list[int]] | None = None,
+    shown: str = SHOWN,
+    presentations: int = 12,
+    frames_per_presentation: int = 1,
+    key: str | None = None,
+) -> Stored:
+    """What a clip store would say about a file: ``presentations`` rows of the table ``shown``, frame by frame."""
+    frames = presentations * frames_per_presentation
+    onsets = jittered_onsets(frames)
+    cell_rows = {PLANE: [5, 2, 0, 6]} if cell_rows is None else cell_rows
+    cells = pd.DataFrame(
+        [{"id": str(row), "source_path": table, "source_row": row} for table, rows in cell_rows.items() for row in rows]
+    )
+    row_of_frame = np.repeat(np.arange(presentations), frames_per_presentation)
+    return Stored(
+        key=key or path.stem,
+        subject="m1",
+        source={
+            "path": str(path),
+            "sha256": sha256_of_file(path),
+            "object_id": "source-object",
+            "identifier": f"identifier-of-{path.stem}",
+            "session_id": "1",
+            "asset": None,
+        },
+        n_cells=len(cells),
+        n_frames=frames,
+        time=onsets,
+        stop_time=onsets + 0.9 / FRAME_RATE,
+        # As a session has it: one row per shown frame; several may come from one row of the source's table.
+        presentation=np.arange(frames),
+        presentations=pd.DataFrame({"source_path": [shown] * frames, "source_row": row_of_frame}),
+        cells=cells,
+    )
+
+
+def latents_for(stored: Any, rows: list[int] | np.ndarray | None = None, *, seed: int = 0) -> SessionLatents:
+    """Synthetic latents at some rows of a stored session (default: all but the fourth)."""
+    rows = np.setdiff1d(np.arange(stored.n_frames), [3]) if rows is None else np.asarray(rows, np.int64)
+    random = np.random.default_rng(seed)
+    shape = (len(rows), LATENTS)
+    return SessionLatents(
+        session=stored.key,
+        time=np.asarray(stored.time)[rows],
+        stop_time=np.asarray(stored.stop_time)[rows],
+        row=rows.astype(np.int64),
+        presentation=np.asarray(stored.presentation)[rows].astype(np.int64),
+        clip=(np.arange(len(rows)) // 4).astype(np.int64),
+        part=(np.arange(len(rows)) // 4 % 3).astype(np.int8),
+        blocks={
+            name: LatentBlock(
+                random.normal(size=shape).astype(np.float32), random.uniform(0.1, 1, shape).astype(np.float32)
+            )
+            for name in BLOCKS
+        },
+        context={"clips": 5, "minutes": 0.25},
+    )
+
+
+def attribution_for(stored: Any, rows: list[int] | np.ndarray | None = None, *, seed: int = 1) -> SessionAttribution:
+    """Synthetic attribution at some rows of a stored session (default: the last five)."""
+    rows = np.arange(stored.n_frames)[-5:] if rows is None else np.asarray(rows)
+    random = np.random.default_rng(seed)
+    frames, cells = len(rows), stored.n_cells
+
+    def method() -> MethodAttribution:
+        shapes = ((frames, cells), (LATENTS, cells), (frames, HEIGHT, WIDTH), (LATENTS, HEIGHT, WIDTH))
+        return MethodAttribution(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
+
+    return SessionAttribution(
+        session=stored.key,
+        methods={"score": method(), "fisher": method()},
+        time=np.asarray(stored.time)[rows],
+        stop_time=np.asarray(stored.stop_time)[rows],
+        row=rows.astype(np.int64),
+        presentation=np.asarray(stored.presentation)[rows].astype(np.int64),
+        clip=np.zeros(frames, np.int64),
+        settings={"seed": 0, "clips": 1},
+    )
+
+
+def model_record(*, configuration: str = '{"latents": 3}') -> ModelRecord:
+    """A model that was trained on two sessions."""
+    return ModelRecord(
+        name="miVAE",
+        code_version="0.1.0",
+        weights_sha256="ab" * 32,
+        configuration=configuration,
+        training_sessions=(
+            TrainingSession("a", "object-a", "m1", "a.nwb", "cd" * 32, "dandi:000728/0.1/sub-1/a.nwb"),
+            TrainingSession("b", "object-b", "m2", "b.nwb", "ef" * 32, ""),
+        ),
+    )
+
+
+__all__ = [
+    "PLANE", "SHOWN", "Stored", "TimeSeries", "attribution_for", "jittered_onsets", "latents_for", "model_record",
+    "replace", "stored_for", "write_source",
+]  # fmt: skip

@@ -1,0 +1,505 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ndx_mivae
+import numpy as np
+import pynwb
+import pytest
+from nwbinspector import Importance, inspect_nwbfile
+from pynwb import NWBHDF5IO
+
+from nwb_mivae.annotation import annotate, annotated_name, read_annotations
+from nwb_mivae.errors import AnnotationError, OutputError, SessionError
+from nwb_mivae.inference.latents import BLOCKS
+from nwb_mivae.outputs import sha256_of_file
+from nwb_mivae.provenance import package_version
+from tests.annotation.sources import (
+    PLANE,
+    SHOWN,
+    Stored,
+    attribution_for,
+    latents_for,
+    model_record,
+    stored_for,
+    write_source,
+)
+
+CRITICAL = (Importance.CRITICAL, Importance.ERROR)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_source(tmp_path / "sub-m1_ses-1_behavior+image+ophys.nwb")
+
+
+@pytest.fixture
+def stored(source: Path) -> Stored:
+    return stored_for(source)
+
+
+def run(source: Path, stored: Stored, out: Path | None = None, **changes: Any) -> Path:
+    """Annotate with fitting results, or with what a test gives instead."""
+    arguments: dict[str, Any] = {
+        "latents": latents_for(stored),
+        "attribution": attribution_for(stored),
+        "stored": stored,
+        "model": model_record(),
+    }
+    return annotate(source, out or source.parent / annotated_name(source), **(arguments | changes))
+
+
+def problems(path: Path) -> list[str]:
+    """What the NWB Inspector calls critical or an error, and what the validator finds."""
+    messages = [str(error) for error in pynwb.validate(path=str(path))]
+    return messages + [m.message for m in inspect_nwbfile(path, skip_validate=True) if m.importance in CRITICAL]
+
+
+def test_the_copy_is_valid_and_the_inspector_finds_nothing_critical(source: Path, stored: Stored):
+    assert problems(run(source, stored)) == []
+
+
+def test_units_and_a_table_of_numbers_are_as_clean(tmp_path: Path):
+    source = write_source(tmp_path / "units.nwb", kind="units", frames_per_presentation=3)
+    stored = stored_for(source, cell_rows={"units": [4, 1]}, frames_per_presentation=3)
+    assert problems(run(source, stored)) == []
+
+
+def test_the_source_is_untouched(source: Path, stored: Stored):
+    source.chmod(0o444)
+    before = (source.read_bytes(), source.stat().st_mtime_ns, source.stat().st_mode)
+    out = run(source, stored)
+    assert (source.read_bytes(), source.stat().st_mtime_ns, source.stat().st_mode) == before
+    assert out.read_bytes() != before[0]
+    assert sorted(path.name for path in source.parent.iterdir()) == sorted([source.name, out.name])
+
+
+def test_the_file_is_new_and_its_parts_are_the_same(source: Path, stored: Stored):
+    out = run(source, stored)
+    with NWBHDF5IO(str(source), "r") as one, NWBHDF5IO(str(out), "r") as other:
+        before, after = one.read(), other.read()
+        assert after.object_id != before.object_id
+        assert after.identifier == before.identifier
+        assert set(before.objects) - set(after.objects) == {before.object_id}
+        added = {name for name in after.processing if name not in before.processing}
+        assert added == {"mivae"}
+        table = after.processing["ophys"]["ImageSegmentation"]["PlaneSegmentation"]
+        assert table.object_id == before.processing["ophys"]["ImageSegmentation"]["PlaneSegmentation"].object_id
+        traces = [file.processing["ophys"]["DfOverF"]["DfOverF"].data[:] for file in (before, after)]
+        np.testing.assert_array_equal(*traces)
+
+
+def test_every_result_is_of_its_own_type(source: Path, stored: Stored):
+    """What pynwb does not know when it opens the source it would write as the type it extends, without a word."""
+    with NWBHDF5IO(str(run(source, stored)), "r") as reading:
+        nwbfile = reading.read()
+        kinds = {name: type(item) for name, item in nwbfile.processing["mivae"].data_interfaces.items()}
+        assert type(nwbfile.lab_meta_data["mivae"]) is ndx_mivae.MIVAEAnnotation
+    expected = {f"latents_{block}": ndx_mivae.LatentSeries for block in BLOCKS}
+    expected |= {
+        f"presentation_latents_{block}_natural_movie_presentations": ndx_mivae.PresentationLatents for block in BLOCKS
+    }
+    expected |= {f"attribution_{method}_cells": ndx_mivae.RoiAttributionSeries for method in ("score", "fisher")}
+    expected |= {
+        f"attribution_{method}_stimulus": ndx_mivae.StimulusAttributionSeries for method in ("score", "fisher")
+    }
+    assert kinds == expected | {"encoded_frames": pynwb.epoch.TimeIntervals}
+
+
+@pytest.mark.slow
+def test_even_in_a_process_that_never_heard_of_the_extension(source: Path, stored: Stored):
+    """In this process the extension is imported already; a user's first call finds it missing."""
+    out = source.parent / "first.nwb"
+    program = f"""
+        from pathlib import Path
+        from tests.annotation.sources import attribution_for, latents_for, model_record, stored_for
+        from nwb_mivae.annotation import annotate
+        import sys
+        assert "ndx_mivae" not in sys.modules
+        source = Path({str(source)!r})
+        stored = stored_for(source)
+        annotate(source, {str(out)!r}, latents=latents_for(stored), attribution=attribution_for(stored),
+                 stored=stored, model=model_record())
+    """
+    _python(program)
+    with h5py.File(out, "r") as file:
+        assert file["processing/mivae/latents_neural_shared"].attrs["neurodata_type"] == "LatentSeries"
+
+
+def test_latents_lie_at_the_onsets_of_their_frames(source: Path, stored: Stored):
+    latents = latents_for(stored, [0, 1, 5, 6, 11])
+    with NWBHDF5IO(str(run(source, stored, latents=latents)), "r") as reading:
+        module = reading.read().processing["mivae"]
+        for name, block in latents.blocks.items():
+            series = module[f"latents_{name}"]
+            np.testing.assert_array_equal(series.get_timestamps()[:], stored.time[[0, 1, 5, 6, 11]])
+            np.testing.assert_array_equal(series.data[:], block.mean)
+            np.testing.assert_array_equal(series.variance[:], block.variance)
+            assert series.space == name
+        frames = module["encoded_frames"].to_dataframe()
+        np.testing.assert_array_equal(frames["stop_time"], latents.stop_time)
+        assert frames["split"].tolist() == ["train", "train", "train", "train", "validation"]
+
+
+def test_cells_are_exactly_the_attributed_rows(source: Path, stored: Stored):
+    attribution = attribution_for(stored)
+    with NWBHDF5IO(str(run(source, stored, attribution=attribution)), "r") as reading:
+        nwbfile = reading.read()
+        series = nwbfile.processing["mivae"]["attribution_fisher_cells"]
+        assert series.rois.data[:].tolist() == [5, 2, 0, 6]
+        assert series.rois.table is nwbfile.processing["ophys"]["ImageSegmentation"]["PlaneSegmentation"]
+        known = np.isin(series.get_timestamps()[:], attribution.time)
+        np.testing.assert_array_equal(series.data[known], attribution.methods["fisher"].neurons)
+        assert np.isnan(series.data[~known]).all()
+        assert known.sum() == 5
+        assert (series.target, series.baseline) == ("neural_shared", None)
+        score = nwbfile.processing["mivae"]["attribution_score_stimulus"]
+        assert (score.target, score.baseline) == ("stimulus_shared", "posterior mean of neural_shared")
+        assert json.loads(score.settings) == {"seed": 0, "clips": 1}
+
+
+def test_each_plane_has_a_series_of_its_own(tmp_path: Path):
+    source = write_source(tmp_path / "planes.nwb", planes=2)
+    stored = stored_for(source, cell_rows={PLANE: [1, 0], f"{PLANE}1": [6, 2, 3]})
+    attribution = attribution_for(stored)
+    out = run(source, stored, attribution=attribution)
+    with NWBHDF5IO(str(out), "r") as reading:
+        module = reading.read().processing["mivae"]
+        second = module["attribution_score_cells_PlaneSegmentation1"]
+        assert second.rois.data[:].tolist() == [6, 2, 3]
+        np.testing.assert_array_equal(second.data[-5:], attribution.methods["score"].neurons[:, 2:])
+    assert problems(out) == []
+    read = read_annotations(out).attribution
+    assert read is not None
+    np.testing.assert_array_equal(read.methods["score"].neurons, attribution.methods["score"].neurons)
+    assert read.cells["source_row"].tolist() == [1, 0, 6, 2, 3]
+
+
+def test_attribution_of_frames_without_latents_brings_its_own_times(source: Path, stored: Stored):
+    out = run(source, stored, latents=latents_for(stored, [0, 1, 2]), attribution=attribution_for(stored, [1, 2, 7]))
+    with NWBHDF5IO(str(out), "r") as reading:
+        module = reading.read().processing["mivae"]
+        series = module["attribution_score_cells"]
+        np.testing.assert_array_equal(series.get_timestamps()[:], stored.time[[0, 1, 2, 7]])
+        assert np.isnan(series.data[0]).all()
+        assert len(module["latents_neural_shared"].get_timestamps()) == 3
+
+
+def test_a_stimulus_that_is_one_series_is_linked(tmp_path: Path):
+    source = write_source(tmp_path / "movie.nwb", movie="movie.mp4")
+    stored = stored_for(source, shown="stimulus/templates/movie")
+    with NWBHDF5IO(str(run(source, stored)), "r") as reading:
+        nwbfile = reading.read()
+        module = nwbfile.processing["mivae"]
+        assert module["attribution_score_stimulus"].stimulus is nwbfile.stimulus_template["movie"]
+        assert not [name for name in module.data_interfaces if name.startswith("presentation_latents")]
+
+
+def test_without_attribution_there_is_none(source: Path, stored: Stored):
+    out = run(source, stored, attribution=None)
+    assert read_annotations(out).attribution is None
+    assert problems(out) == []
+
+
+def test_a_session_without_presentation_rows_keeps_its_latents(source: Path, stored: Stored):
+    stored = replace(stored, presentations=stored.presentations.iloc[:0], presentation=np.full(12, -1))
+    annotations = read_annotations(run(source, stored))
+    assert annotations.presentations == []
+    assert len(annotations.frames) == 11
+
+
+def test_the_program_and_the_model_are_named(source: Path, stored: Stored):
+    long = json.dumps({"note": "x" * 100_000})
+    out = run(source, stored, model=model_record(configuration=long))
+    with NWBHDF5IO(str(out), "r") as reading:
+        nwbfile = reading.read()
+        assert [list(pair) for pair in nwbfile.was_generated_by[:]] == [["nwb_mivae", package_version()]]
+        metadata = nwbfile.lab_meta_data["mivae"]
+        assert metadata.model.config == long
+        assert metadata.source_sha256 == sha256_of_file(source)
+        assert nwbfile.processing["mivae"]["latents_neural_shared"].model is metadata.model
+
+
+def test_programs_named_before_stay(tmp_path: Path, source: Path):
+    with NWBHDF5IO(str(source), "r") as reading, NWBHDF5IO(str(tmp_path / "named.nwb"), "w") as writing:
+        nwbfile = reading.read()
+        nwbfile.fields["was_generated_by"] = [["recorder", "1.2"]]
+        nwbfile.set_modified()
+        writing.export(src_io=reading, nwbfile=nwbfile)
+    out = run(tmp_path / "named.nwb", stored_for(tmp_path / "named.nwb"))
+    with NWBHDF5IO(str(out), "r") as reading:
+        generators = [list(pair) for pair in reading.read().was_generated_by[:]]
+    assert generators == [["recorder", "1.2"], ["nwb_mivae", package_version()]]
+
+
+def test_movies_beside_the_source_are_found_from_the_copy(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "movie.mp4").write_bytes(b"not really")
+    source = write_source(tmp_path / "data" / "movie.nwb", movie="movie.mp4")
+    out = run(source, stored_for(source), tmp_path / "results" / "annotated" / "movie.nwb")
+    with NWBHDF5IO(str(out), "r") as reading:
+        (named,) = reading.read().stimulus_template["movie"].external_file[:]
+    assert (out.parent / named).resolve() == (tmp_path / "data" / "movie.mp4").resolve()
+    beside = run(source, stored_for(source))
+    with NWBHDF5IO(str(beside), "r") as reading:
+        assert list(reading.read().stimulus_template["movie"].external_file[:]) == ["movie.mp4"]
+
+
+def test_movies_that_are_absent_stay_as_named(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    source = write_source(tmp_path / "data" / "movie.nwb", movie="movie.mp4")
+    out = run(source, stored_for(source), tmp_path / "movie.nwb")
+    with NWBHDF5IO(str(out), "r") as reading:
+        assert list(reading.read().stimulus_template["movie"].external_file[:]) == ["movie.mp4"]
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+def refused(source: Path, stored: Any, out: Path | None = None, **changes: Any) -> AnnotationError:
+    """The refusal; nothing may have been written."""
+    before = {path: path.read_bytes() for path in source.parent.iterdir() if path.is_file()}
+    with pytest.raises(AnnotationError) as caught:
+        run(source, stored, out, **changes)
+    assert {path: path.read_bytes() for path in source.parent.iterdir() if path.is_file()} == before
+    return caught.value
+
+
+def test_a_missing_source_is_refused(source: Path, stored: Stored):
+    with pytest.raises(AnnotationError, match="no such file"):
+        run(source.with_name("elsewhere.nwb"), stored)
+
+
+def test_a_changed_source_is_refused(source: Path, stored: Stored):
+    with h5py.File(source, "r+") as file:
+        file["processing/ophys/DfOverF/DfOverF/data"][0, 0] += 1
+    error = refused(source, stored)
+    assert "the file changed since the session was prepared" in str(error)
+    assert error.expected == stored.source["sha256"]
+
+
+def test_the_source_as_output_is_refused(source: Path, stored: Stored, tmp_path: Path):
+    assert "the source itself" in refused(source, stored, source, overwrite=True).found
+    (tmp_path / "link.nwb").symlink_to(source)
+    assert "the source itself" in refused(source, stored, tmp_path / "link.nwb", overwrite=True).found
+
+
+def test_an_existing_output_is_refused_unless_asked(source: Path, stored: Stored):
+    out = run(source, stored)
+    first = out.read_bytes()
+    assert "already there" in refused(source, stored, out).found
+    run(source, stored, out, overwrite=True)
+    assert out.read_bytes() != first
+
+
+def test_an_annotated_source_is_refused(source: Path, stored: Stored):
+    out = run(source, stored)
+    error = refused(out, stored_for(out))
+    assert "annotated already" in error.found
+    assert error.object_path == "processing/mivae"
+
+
+@pytest.mark.parametrize("rows", [[0, 7], [-1, 2]])
+def test_a_row_outside_the_table_of_cells_is_refused(source: Path, rows: list[int]):
+    error = refused(source, stored_for(source, cell_rows={PLANE: rows}))
+    assert error.found == f"rows {min(rows)} to {max(rows)} in a table of 7"
+    assert error.object_path == PLANE
+
+
+def test_a_row_outside_the_presentation_table_is_refused(source: Path):
+    error = refused(source, stored_for(source, presentations=13))
+    assert error.found == "rows 0 to 12 in a table of 12"
+    assert error.object_path == SHOWN
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("processing/ophys/ImageSegmentation/Gone", "no object at this path"),
+        ("", "rows that name no table"),
+        ("processing/ophys/DfOverF/DfOverF", "a RoiResponseSeries"),
+        (SHOWN, "cells in a TimeIntervals"),
+    ],
+)
+def test_cells_of_no_table_of_cells_are_refused(source: Path, table: str, found: str):
+    assert refused(source, stored_for(source, cell_rows={table: [0, 1]})).found == found
+
+
+def test_results_of_another_session_are_refused(source: Path, stored: Stored):
+    other = stored_for(source, key="other")
+    assert refused(source, stored, latents=latents_for(other)).found == "latents of session 'other'"
+    assert refused(source, stored, attribution=attribution_for(other)).found == "attribution of session 'other'"
+
+
+def test_results_of_other_frames_are_refused(source: Path, stored: Stored):
+    latents = latents_for(stored)
+    assert "at these times" in refused(source, stored, latents=replace(latents, time=latents.time + 0.1)).found
+    assert "at these times" in refused(source, stored, latents=replace(latents, row=latents.row + 5)).found
+    backwards = latents_for(stored, [5, 4, 3])
+    assert "do not increase" in refused(source, stored, latents=backwards).found
+    assert "no frame at all" in refused(source, stored, latents=latents_for(stored, [])).found
+
+
+def _with_block(latents: Any, **parts: Any) -> Any:
+    block = latents.blocks["neural_shared"]._replace(**parts)
+    return replace(latents, blocks={**latents.blocks, "neural_shared": block})
+
+
+def test_values_that_cannot_be_posteriors_are_refused(source: Path, stored: Stored):
+    latents = latents_for(stored)
+    mean, variance = latents.blocks["neural_shared"]
+    nan = np.where(np.arange(len(mean))[:, None] == 0, np.float32("nan"), mean)
+    assert refused(source, stored, latents=_with_block(latents, mean=nan)).found == "3 values that are not finite"
+    error = refused(source, stored, latents=_with_block(latents, variance=-variance))
+    assert (error.found, error.object_path) == ("33 negative variances", "latents.neural_shared.variance")
+    assert refused(source, stored, latents=_with_block(latents, mean=mean[:4])).found == "shape (4, 3)"
+    assert refused(source, stored, latents=_with_block(latents, variance=variance[:, :2])).found == "shape (11, 2)"
+
+
+@pytest.mark.parametrize("part", ["neurons", "neurons_per_latent", "pixels", "pixels_per_latent"])
+def test_maps_of_other_shapes_are_refused(source: Path, stored: Stored, part: str):
+    attribution = attribution_for(stored)
+    wrong = replace(attribution.methods["score"], **{part: getattr(attribution.methods["score"], part)[..., :-1]})
+    if part == "pixels":
+        wrong = replace(wrong, pixels=attribution.methods["score"].pixels[:-1])
+    error = refused(source, stored, attribution=replace(attribution, methods={"score": wrong}))
+    assert error.object_path == f"attribution.score.{part}"
+
+
+def test_what_is_no_nwb_file_is_refused(tmp_path: Path, source: Path):
+    damaged = tmp_path / "damaged.nwb"
+    damaged.write_bytes(source.read_bytes()[:1000])
+    with pytest.raises(SessionError):
+        run(damaged, stored_for(damaged))
+    assert not (tmp_path / annotated_name(damaged)).exists()
+
+
+def test_an_export_that_fails_leaves_nothing(source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("a link that leads nowhere")
+
+    monkeypatch.setattr(NWBHDF5IO, "export", fail)
+    error = refused(source, stored)
+    assert "cannot export (KeyError: 'a link that leads nowhere')" in error.found
+
+
+def test_a_folder_that_cannot_be_written_is_refused(source: Path, stored: Stored):
+    (source.parent / "file").write_text("no folder")
+    with pytest.raises(OutputError):
+        run(source, stored, source.parent / "file" / "out.nwb")
+
+
+# --- files nobody here wrote --------------------------------------------------------------------------------------
+
+REAL = {
+    "A8604-211122.nwb": ({"units": [2, 0]}, "intervals/epochs", 1),
+    "aibs_760693773_truncated10.nwb": ({"units": [3, 1, 9]}, "intervals/natural_movie_one_presentations", 10),
+    "optinist_test_nwb.nwb": ({PLANE: [18, 3]}, "", 5),
+    "roiextractors_ophys_nwb_test.nwb": ({PLANE: [14, 3]}, "", 5),
+    "sub-4_ses-4_ecephys+image.nwb": ({"units": [34, 3]}, "intervals/encoding_table", 90),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(REAL))
+def test_real_files_survive(real_data: Path, tmp_path: Path, name: str):
+    source = real_data / "nwb" / name
+    cells, shown, presentations = REAL[name]
+    stored = stored_for(source, cell_rows=cells, shown=shown, presentations=presentations, frames_per_presentation=20)
+    latents, attribution = latents_for(stored), attribution_for(stored)
+    out = run(source, stored, tmp_path / annotated_name(source), latents=latents, attribution=attribution)
+    read = read_annotations(out)
+    for block in BLOCKS:
+        np.testing.assert_array_equal(read.blocks[block].mean, latents.blocks[block].mean)
+    assert read.attribution is not None
+    np.testing.assert_array_equal(read.attribution.methods["score"].pixels, attribution.methods["score"].pixels)
+    assert {posterior.mean.shape[:2] for posterior in read.presentations} == ({(presentations, 20)} if shown else set())
+    errors = _validation(out)
+    if errors:
+        # An export is always written in the newest schema, so what an old file breaks there is the source's own.
+        plain = tmp_path / "plain.nwb"
+        with NWBHDF5IO(str(source), "r", load_namespaces=True) as reading, NWBHDF5IO(str(plain), "w") as writing:
+            writing.export(src_io=reading)
+        assert not errors - _validation(plain)
+    assert not _critical(out) - _critical(source)
+
+
+def _validation(path: Path) -> Counter[str]:
+    return Counter(str(error) for error in pynwb.validate(path=str(path)))
+
+
+def _critical(path: Path) -> Counter[tuple[str, str | None]]:
+    return Counter(
+        (message.check_function_name, message.location)
+        for message in inspect_nwbfile(path, skip_validate=True)
+        if message.importance in CRITICAL
+    )
+
+
+@pytest.mark.slow
+def test_a_simulated_animal_through_the_real_store(tmp_path: Path):
+    pytest.importorskip("skimage", reason="simulated movies need scikit-image")
+    from nwb_mivae.clips import prepare
+    from nwb_mivae.simulation import SimulationConfiguration, simulate
+
+    configuration = SimulationConfiguration(animals=1, minutes=0.5, cells=(6, 8), movie_seconds=3.0, repeats=2)
+    (animal,) = simulate(tmp_path / "animals", configuration)
+    store = prepare([animal.nwb], tmp_path / "store")
+    (stored,) = store.sessions.values()
+    latents = latents_for(stored, np.flatnonzero(stored.valid))
+    out = annotate(
+        animal.nwb,
+        tmp_path / annotated_name(animal.nwb),
+        latents=latents,
+        attribution=attribution_for(stored, np.flatnonzero(stored.valid)[-100:]),
+        stored=stored,
+        model=model_record(),
+    )
+    assert problems(out) == []
+    read = read_annotations(out)
+    assert {posterior.table for posterior in read.presentations} == {SHOWN}
+    with NWBHDF5IO(str(out), "r") as reading:
+        onsets = reading.read().intervals["natural_movie_presentations"]["start_time"][:]
+    # Each row's latents are those of the frame that began at this row's onset.
+    shared = next(posterior for posterior in read.presentations if posterior.block == "neural_shared")
+    at = np.searchsorted(latents.time, onsets[shared.rows] - 1e-6)
+    np.testing.assert_array_equal(shared.mean[:, 0], latents.blocks["neural_shared"].mean[at])
+
+
+def _python(program: str) -> str:
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, timeout=120, check=False, cwd=root,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_results_read_the_same_without_the_extension(source: Path, stored: Stored):
+    out = run(source, stored)
+    program = f"""
+        import sys
+        sys.modules["ndx_mivae"] = None  # importing it raises ImportError from now on
+        from nwb_mivae.annotation import read_annotations
+        read = read_annotations({str(out)!r})
+        print(read.model, read.source, read.context, read.frames.to_csv())
+        for name, block in read.blocks.items():
+            print(name, block.mean.tolist(), block.variance.tolist())
+        for posterior in read.presentations:
+            print(posterior.table, posterior.rows.tolist(), posterior.mean.tolist())
+        print(read.attribution.time.tolist(), read.attribution.cells.to_csv(), read.attribution.settings)
+        print(read.attribution.methods["fisher"].pixels.tolist())
+    """
+    without = _python(program)
+    assert without == _python(program.replace('sys.modules["ndx_mivae"] = None', "import ndx_mivae"))
+    assert str(read_annotations(out).blocks["neural_shared"].mean.tolist()) in without

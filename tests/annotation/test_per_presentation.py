@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nwb_mivae.annotation.per_presentation import presentation_bins
+from tests.annotation.sources import SHOWN, Stored, latents_for
+
+
+def stored_of(frames: list[tuple[str, int]], time: np.ndarray | None = None) -> Stored:
+    """A session whose frames belong to these tables and rows, one session row per frame."""
+    time = np.arange(len(frames)) / 30 if time is None else time
+    return Stored(
+        key="session",
+        subject="m1",
+        source={},
+        n_cells=1,
+        n_frames=len(frames),
+        time=time,
+        stop_time=time + 1 / 30,
+        presentation=np.arange(len(frames)),
+        presentations=pd.DataFrame(frames, columns=["source_path", "source_row"]),
+        cells=pd.DataFrame(),
+    )
+
+
+def test_one_frame_per_row_gives_one_bin():
+    stored = stored_of([(SHOWN, row) for row in (0, 1, 2, 3)])
+    (bins,) = presentation_bins(stored, latents_for(stored, [1, 3]))
+    assert (bins.table, bins.rows.tolist(), bins.offsets.tolist()) == (SHOWN, [1, 3], [0.0])
+
+
+def test_frames_of_one_row_are_its_bins():
+    stored = stored_of([(SHOWN, 4)] * 3 + [(SHOWN, 2)] * 2)
+    latents = latents_for(stored, range(5))
+    (bins,) = presentation_bins(stored, latents)
+    mean, _ = bins.spread(latents.blocks["neural_shared"])
+    assert bins.rows.tolist() == [2, 4]
+    np.testing.assert_allclose(bins.offsets, [0, 1 / 30, 2 / 30])
+    np.testing.assert_array_equal(mean[1], latents.blocks["neural_shared"].mean[:3])
+    np.testing.assert_array_equal(mean[0, :2], latents.blocks["neural_shared"].mean[3:])
+    assert np.isnan(mean[0, 2]).all()
+
+
+def test_a_frame_that_was_not_encoded_moves_no_other():
+    stored = stored_of([(SHOWN, 0)] * 4)
+    latents = latents_for(stored, [2, 3])
+    (bins,) = presentation_bins(stored, latents)
+    mean, variance = bins.spread(latents.blocks["neural_shared"])
+    assert np.isnan(mean[0, :2]).all()
+    assert np.isnan(variance[0, :2]).all()
+    np.testing.assert_array_equal(mean[0, 2:], latents.blocks["neural_shared"].mean)
+
+
+def test_frames_of_no_row_are_left_out():
+    stored = stored_of([("", -1), (SHOWN, 0), (SHOWN, -1)])
+    (bins,) = presentation_bins(stored, latents_for(stored, [0, 1, 2]))
+    assert (bins.frames.tolist(), bins.rows.tolist()) == ([1], [0])
+    assert list(presentation_bins(stored, latents_for(stored, [0, 2]))) == []
+
+
+def test_the_same_rows_of_two_tables_are_kept_apart():
+    stored = stored_of([("intervals/b", 0), ("intervals/a", 0), ("intervals/b", 1)])
+    first, second = presentation_bins(stored, latents_for(stored, [0, 1, 2]))
+    assert (first.table, first.frames.tolist()) == ("intervals/a", [1])
+    assert (second.table, second.frames.tolist(), second.rows.tolist()) == ("intervals/b", [0, 2], [0, 1])
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> tuple[Stored, list[int]]:
+    lengths = draw(st.lists(st.integers(1, 5), min_size=1, max_size=8))
+    rows = draw(st.permutations(range(len(lengths))))
+    tables = [draw(st.sampled_from(["intervals/a", "intervals/b", ""])) for _ in lengths]
+    frames: list[Any] = []
+    for table, row, length in zip(tables, rows, lengths, strict=True):
+        frames += [(table, row if table else -1)] * length
+    encoded = draw(st.lists(st.sampled_from(range(len(frames))), unique=True, min_size=1))
+    return stored_of(frames), sorted(encoded)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sessions())
+def test_every_encoded_frame_is_found_again_once(drawn: tuple[Stored, list[int]]):
+    stored, encoded = drawn
+    latents = latents_for(stored, encoded)
+    block = latents.blocks["stimulus_private"]
+    found = 0
+    for bins in presentation_bins(stored, latents):
+        mean, variance = bins.spread(block)
+        known = ~np.isnan(mean).any(axis=2)
+        found += int(known.sum())
+        assert np.array_equal(known, ~np.isnan(variance).any(axis=2))
+        assert np.all(np.diff(bins.offsets) > 0)
+        for place, number, frame in zip(bins.presentation, bins.bin, bins.frames, strict=True):
+            np.testing.assert_array_equal(mean[place, number], block.mean[frame])
+            source = stored.presentations.iloc[int(latents.row[frame])]
+            assert (source["source_path"], source["source_row"]) == (bins.table, bins.rows[place])
+    assert found == int(np.sum(stored.presentations["source_path"].to_numpy()[encoded] != ""))
