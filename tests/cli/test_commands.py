@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nwb_mivae.cli.main import application
+from tests.finished_run import SMALL_PIPELINE, FinishedRun
+
+COMMANDS = ("simulate", "inspect", "prepare", "train", "evaluate", "attribute", "annotate", "report", "demo")
+SMALL = [argument for key, value in SMALL_PIPELINE.items() for argument in ("--set", f"{key}={value}")]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(application, [str(argument) for argument in arguments])
+
+
+def program(*arguments: object) -> list[str]:
+    start = "import sys; sys.argv[0] = 'nwb-mivae'; from nwb_mivae.cli.main import main; main()"
+    return [sys.executable, "-c", start, *map(str, arguments)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_a_command_is_for_with_an_example(command: str):
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert f"nwb-mivae {command} " in result.output.split("Example")[1]
+    assert "--json" in result.output
+    assert "--quiet" in result.output
+
+
+def test_the_program_names_all_its_commands_and_exit_codes():
+    text = call("--help").output
+    assert all(command in text for command in COMMANDS)
+    assert "130 interrupted" in text
+    assert call("--version").exit_code == 0
+
+
+def test_wrong_usage_is_code_2_and_still_one_json_document():
+    result = call("train")
+    assert result.exit_code == 2
+    done = subprocess.run(program("train", "--json"), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"] == "WrongUsage"
+    assert "STORE" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "attribute", "annotate", "report"])
+def test_a_step_too_early_is_refused_with_the_step_to_run(command: str, tmp_path: Path):
+    result = call(command, tmp_path)
+    assert result.exit_code == 3
+    assert "Run `nwb-mivae train` first" in result.stderr
+    assert result.stdout == ""
+    result = call(command, tmp_path, "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"] == "ModelError"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_store_and_a_wrong_setting_are_refused(tmp_path: Path):
+    assert "found no such folder" in call("train", tmp_path / "none", "--out", tmp_path / "run").stderr
+    result = call("train", tmp_path, "--out", tmp_path / "run", "--set", "training.stepz=1")
+    assert result.exit_code == 3
+    assert "training.stepz: found an unknown key" in result.stderr
+    assert call("train", tmp_path, "--out", tmp_path / "run", "--resume", "--steps", 3).exit_code == 2
+
+
+def test_broken_files_are_refused_one_by_one(real_data: Path, tmp_path: Path):
+    result = call("inspect", real_data / "nwb_broken")
+    assert result.exit_code == 3
+    assert "496908818s_nwb1.nwb" in result.stderr
+    assert "652989705_partial_download.nwb" in result.stderr
+    result = call("prepare", real_data / "nwb_broken", "--out", tmp_path / "store", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"] == "StoreError"
+    assert not (tmp_path / "store" / "manifest.json").exists()
+
+
+def test_inspect_tells_the_truth_about_missing_movies(real_data: Path):
+    result = call("inspect", real_data / "nwb" / "sub-4_ses-4_ecephys+image.nwb")
+    assert result.exit_code == 0
+    assert "spikes, 214,278 spikes" in result.stdout
+    assert "pixels missing" in result.stdout
+    assert "... 391 more" in result.stdout
+    assert "running" not in result.stdout
+
+
+def test_inspect_says_that_a_file_has_no_stimulus(real_data: Path):
+    result = call("inspect", real_data / "nwb" / "roiextractors_ophys_nwb_test.nwb")
+    assert result.exit_code == 0
+    assert "stimuli    none" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_whole_way_by_commands(finished_run: FinishedRun, tmp_path: Path):
+    store, run = tmp_path / "store", tmp_path / "run"
+    made = call("simulate", tmp_path / "recordings", "--animals", 1, "--minutes", 0.3, "--json")
+    assert made.exit_code == 0
+    assert Path(json.loads(made.stdout)["animals"][0]["nwb"]).is_file()
+    assert call("simulate", tmp_path / "recordings", "--animals", 1, "--minutes", 0.3).exit_code == 3
+
+    seen = call("inspect", finished_run.recordings)
+    assert seen.exit_code == 0
+    assert "pixels available" in seen.stdout
+    assert "running (cm/s)" in seen.stdout
+    assert len(json.loads(call("inspect", finished_run.recordings, "--json").stdout)["sessions"]) == 3
+
+    (tmp_path / "mixed").mkdir()
+    for path in finished_run.recordings.rglob("*.nwb"):
+        shutil.copy(path, tmp_path / "mixed")
+    (tmp_path / "mixed" / "broken.nwb").write_bytes(b"not HDF5")
+    result = call("prepare", tmp_path / "mixed", "--out", store, "--set", "clips.height=16", "--set", "clips.width=24")
+    assert result.exit_code == 3
+    assert "REFUSED" in result.stdout
+    assert "broken.nwb" in result.stdout
+    assert "3 sessions in" in result.stdout
+
+    result = call(
+        "train", store, "--out", run, *SMALL, "--held-out", "sim0mouse02", "--seed", 4, "--steps", 4, "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    values = json.loads(result.stdout)
+    assert [key.split("_")[0] for key in values["held_out"]] == ["sub-sim0mouse02"]
+    assert values["steps"] == 4
+    assert call("train", store, "--out", run).exit_code == 3
+
+    result = call("evaluate", run)
+    assert result.exit_code == 0, result.stderr
+    assert "the untrained model" in result.stdout
+    result = call("attribute", run, "--session", values["held_out"][0])
+    assert result.exit_code == 0, result.stderr
+    assert "16 frames, score and fisher" in result.stdout
+    result = call("annotate", run, "--session", values["held_out"][0], "--json")
+    assert result.exit_code == 0, result.stderr
+    assert Path(json.loads(result.stdout)["annotated"][0]).is_file()
+    (tmp_path / "empty").mkdir()
+    assert call("annotate", run, "--source-folder", tmp_path / "empty").exit_code == 3
+    result = call("report", run)
+    assert (result.exit_code, result.stdout.strip()) == (0, str(run / "report.html"))
+
+
+@pytest.mark.slow
+def test_counted_held_out_animals(finished_run: FinishedRun, tmp_path: Path):
+    result = call(
+        "train", finished_run.store, "--out", tmp_path / "run", *SMALL, "--held-out", 2, "--steps", 2, "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert len(json.loads(result.stdout)["held_out"]) == 2
+
+
+@pytest.mark.slow
+def test_interrupted_training_leaves_a_run_to_go_on_with(finished_run: FinishedRun, tmp_path: Path):
+    run = tmp_path / "run"
+    arguments = ["train", finished_run.store, "--out", run, *SMALL, "--steps", 100_000, "--quiet"]
+    process = subprocess.Popen(program(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoint" / "state.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert f"Go on with: nwb-mivae train {finished_run.store} --out {run} --resume" in err
+    assert "Traceback" not in err
+    assert not list(run.rglob("*.partial*"))
+    assert call("evaluate", run).exit_code == 3
+    assert "--resume" in call("evaluate", run).stderr
+
+
+@pytest.mark.slow
+def test_the_demo_prints_one_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished_run: FinishedRun):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    result = call("demo", tmp_path / "full", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"] == "OutputError"
+
+    from nwb_mivae import pipeline
+
+    figures = json.loads((finished_run.run.parent / "demo.json").read_text())
+    made = pipeline.DemoResult(figures, finished_run.run / "report.html", [Path("a.nwb")])
+    monkeypatch.setattr(pipeline, "demo", lambda *args, **settings: made)
+    assert json.loads(call("demo", tmp_path / "new", "--json").stdout) == figures
+    words = call("demo", tmp_path / "new").stdout
+    assert "An animal the model was never trained on" in words
+    assert "chance" in words
+    assert "a.nwb" in words
+    assert "report.html" in words
