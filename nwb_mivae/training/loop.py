@@ -138,7 +138,13 @@ def fit(
     checkpoint = _checkpoint_to_resume(run, belongs_to) if resume else None
     first = 0 if checkpoint is None else checkpoint.step
 
-    fabric = Fabric(accelerator=training.accelerator, devices=training.devices, precision=training.precision)
+    fabric = Fabric(
+        accelerator=training.accelerator,
+        devices=training.devices,
+        precision=training.precision,
+        # A process whose episodes have no context uses no ridge penalty, and the others must not wait for it.
+        strategy="auto" if training.devices == 1 else "ddp_find_unused_parameters_true",
+    )
     fabric.launch()
     optimiser = torch.optim.AdamW(_parameter_groups(module, training.weight_decay), lr=training.learning_rate)
     module.to(fabric.device)
@@ -208,14 +214,15 @@ class _Step:
 
 
 class _Objective(nn.Module):
-    """The module's loss as a forward pass, which is what Fabric wraps."""
+    """The module's loss as a forward pass, which is what Fabric wraps; only the total is descended on."""
 
     def __init__(self, module: MiVAEModule) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, step: _Step) -> LossTerms:
-        return self.module.loss(step.episodes, step.generator)
+        loss: LossTerms = self.module.loss(step.episodes, step.generator)
+        return loss._replace(terms={name: value.detach() for name, value in loss.terms.items()})
 
 
 def _stream(seed: int, *stream: int) -> int:
