@@ -120,6 +120,33 @@ def test_only_the_contextual_design_reads_the_context() -> None:
         assert torch.equal(without, with_context) is (population != "contextual")
 
 
+@torch.no_grad()
+def test_the_population_is_read_by_its_descriptors_over_the_root_of_its_number() -> None:
+    module = _MODULES["coordinates"]
+    clips = random_clips(2, 7)
+    readout = module.population.readout
+    descriptors = module.describe(clips.coordinates, None)
+    linear, rectified = readout.weights(descriptors).chunk(2, dim=-1)  # psi(d_i) for each of the two phi
+    expected = torch.zeros(2, FRAMES, 16)
+    for i in range(7):
+        x = clips.neural[:, :, i, None]
+        expected += (x * linear[i] + torch.log1p(torch.exp(2 * x - 2)) * rectified[i]) / 7**0.5
+    torch.testing.assert_close(readout(clips.neural, descriptors), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_features_learn_through_fingerprints_and_through_the_read_out() -> None:
+    module = tiny_module()
+    clips = random_clips(4, 5)
+    features = torch.randn(4, FRAMES, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    context = module.make_context(clips.neural, features)
+    described = module.describe(clips.coordinates, context)
+    (through_fingerprints,) = torch.autograd.grad(described.square().sum(), features, retain_graph=True)
+    assert through_fingerprints.abs().max() > 1e-5
+    predicted = context.predict_features(clips.neural, module.configuration.readout_offsets)
+    (through_read_out,) = torch.autograd.grad(predicted.square().sum(), features)
+    assert through_read_out.abs().max() > 1e-5
+
+
 def test_no_parameter_belongs_to_an_animal() -> None:
     for population in ("contextual", "coordinates", "pooled"):
         # Nothing about the number of neurons or animals can be said when a module is made...

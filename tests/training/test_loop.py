@@ -205,6 +205,7 @@ def test_resuming_with_other_settings_or_data_is_refused(
     assert run.training_log.read_text() == before
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(store: ClipStore, split: Split, tmp_path: Path) -> None:
     _fit(store, split, tmp_path / "run", steps=40, learning_rate=1e-2, validation_clips=0, checkpoint_every=100)
     rows = read_training_log(Run.at(tmp_path / "run").training_log)
