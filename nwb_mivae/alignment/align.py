@@ -169,10 +169,10 @@ def _refuse_empty(session: Session, clock: StimulusClock, missing: tuple[str, ..
     path = session.provenance.path
     where = None if session.presentations.empty else str(session.presentations["source_path"].iloc[0])
     if missing:
-        files = [str(session.missing_templates.get(name, name)) for name in missing]
-        listed = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
+        listed = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        why = session.missing_templates.get(missing[0])
         raise AlignmentError(
-            f"no presented stimulus with pixels; missing are {listed}",
+            f"no presented stimulus with pixels; missing are {listed}{f' ({why})' if why else ''}",
             expected="the frames of at least one presented stimulus, in the file or in a folder",
             remedy="put these movies into a folder and name it with --stimulus-folder (stimulus_folder=...)",
             file=path,

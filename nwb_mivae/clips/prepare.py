@@ -109,7 +109,9 @@ def prepare(
         progress("writing the manifest", len(sources), len(sources))
     if failures and len(failures) == len(sources):
         raise StoreError(
-            f"no session that can be prepared; the first of {len(failures)} failures: {failures[0]}",
+            failures[0].found
+            if len(failures) == 1
+            else f"none of {len(failures)} sessions that can be prepared; the first has {failures[0].found}",
             expected=failures[0].expected,
             remedy=failures[0].remedy,
             file=failures[0].file,

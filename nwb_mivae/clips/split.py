@@ -178,7 +178,8 @@ class Split:
             f"no {part} clip of {n_frames} frames in session {session.key}: that part has {int(rows.sum())} frames "
             f"with known activity, at most {_longest_stretch(rows, session.segment)} in a row",
             expected="at least one",
-            remedy="choose shorter clips (clip_frames), longer units (split.block_frames) or a larger fraction",
+            remedy="choose shorter clips (clip_frames), longer units (split.block_frames) or a larger fraction; where "
+            "one thing is shown over and over, set split.by to presentation",
             file=session.folder,
         )
 
@@ -444,7 +445,7 @@ def _draw_units(
     needed = 2 + (configuration.validation_fraction > 0)
     if len(shown[fewest]) < needed:
         raise StoreError(
-            f"{len(shown[fewest])} units of stimulus content in session {fewest}",
+            f"too few different stimuli in session {fewest}: {len(shown[fewest])} to hold out one by one",
             expected=f"at least {needed}, to test on content that was never trained on",
             remedy="set split.by to presentation (held out are then single showings of the same content) "
             "or make split.block_frames smaller",

@@ -197,12 +197,12 @@ def test_missing_movies_are_listed_with_the_option_that_helps():
     session = simple_session(
         presentations=presentation_table(start, start + 8, np.zeros(4), ["a.mp4", "b.mp4", "a.mp4", "c.mp4"]),
         templates=[],
-        missing={"a.mp4": "clips/a.mp4", "b.mp4": "clips/b.mp4"},
+        missing={"a.mp4": "no file clips/a.mp4", "b.mp4": "no file clips/b.mp4"},
     )
     with pytest.raises(AlignmentError) as caught:
         align(session)
     error = caught.value
-    assert "clips/a.mp4, clips/b.mp4, c.mp4" in error.found
+    assert "missing are a.mp4, b.mp4, c.mp4 (no file clips/a.mp4)" in error.found
     assert "--stimulus-folder" in (error.remedy or "")
     assert error.file == "mouse.nwb"
     assert error.object_path == "stimulus/presentation/movie"

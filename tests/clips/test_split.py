@@ -279,7 +279,7 @@ def one_thing(tmp_path_factory) -> ClipStore:
 
 
 def test_one_thing_over_and_over_can_be_split_by_presentation(one_thing):
-    with pytest.raises(StoreError, match="1 units of stimulus content") as caught:
+    with pytest.raises(StoreError, match="too few different stimuli in session s0: 1 ") as caught:
         make_split(one_thing)
     assert "split.by to presentation" in (caught.value.remedy or "")
     split = make_split(one_thing, SplitConfiguration(by="presentation"))
