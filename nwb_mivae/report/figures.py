@@ -133,7 +133,8 @@ def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None
             label=condition.replace("_", " "),
         )
         labels = ["not measured" if height is None else f"{100 * height:.0f} %" for height in heights]
-        panel.bar_label(bars, labels, fontsize=6.5, padding=2)
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # legible across the chance line
+        panel.bar_label(bars, labels, fontsize=6.5, padding=3, bbox=ground)
     panel.axvline(100 * chance, color="#D55E00", linestyle="--", linewidth=1, label=f"chance {100 * chance:.1f} %")
     panel.set_yticks(np.arange(len(sessions)) + 0.4 - thickness / 2, list(sessions))
     panel.invert_yaxis()

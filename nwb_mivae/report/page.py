@@ -69,7 +69,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str | int | float | Non
             return f"<{tag}>–</{tag}>"
         if isinstance(value, str):
             return f"<{tag}>{escape(value)}</{tag}>"
-        text = f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+        text = f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
         return f'<{tag} class="number">{text}</{tag}>'
 
     head = "".join(cell(name, "th") for name in header)
