@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +143,10 @@ class ContextSums:
             _accumulate(self.input_targets, inputs.T @ flat)
             _accumulate(self.input_sums, inputs.sum(0))
         else:
+            # A stride that shares a factor with the clip's length would take the same frames of every clip, in the
+            # worst case only the first, where the features are least certain.
+            while gcd(self._stride, frames) > 1:
+                self._stride += 1
             kept_rows = slice(-self._seen % self._stride, None, self._stride)
             self.inputs.append(inputs[kept_rows])
             self.targets.append(flat[kept_rows])

@@ -175,6 +175,19 @@ def test_the_dual_keeps_no_more_frames_than_it_may_and_takes_them_evenly() -> No
     np.testing.assert_allclose(context.readout.detach().flatten(0, 1), weights, rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("kept_at_most", [6, 12, 24, 48])
+def test_frames_at_every_place_in_a_clip_are_kept(kept_at_most: int) -> None:
+    x, f = _clips(clips=96, frames=8)
+    f[..., 0] = np.arange(8)
+    configuration = tiny_configuration(readout_primal_size=1, readout_frames=kept_at_most)
+    sums = ContextBuilder(configuration).sums(5, 96 * 8)
+    for neural, features in zip(np.array_split(x, 5), np.array_split(f, 5), strict=True):
+        sums.add(torch.tensor(neural, dtype=torch.float32), torch.tensor(features, dtype=torch.float32))
+    places = torch.cat(sums.targets)[:, 0]
+    assert 0.8 * kept_at_most <= len(places) <= kept_at_most
+    assert set(places.tolist()) == set(range(8)) or len(places) < 8
+
+
 def test_a_permutation_of_cells_permutes_the_context() -> None:
     x, f = _clips(cells=7)
     order = np.random.default_rng(1).permutation(7)
