@@ -93,6 +93,7 @@ def annotate(
         _refuse_annotated(opened)
         add_results(opened, stored, latents, attribution, model, digest=digest)
         _keep_external_files(opened, out)
+        _load_masks(opened)
         with whole_file(out, overwrite=overwrite) as beside:
             _export(opened, beside)
     finally:
@@ -134,6 +135,18 @@ def _keep_external_files(opened: OpenedFile, out: Path) -> None:
 
 def _is_relative_and_present(folder: Path, name: str) -> bool:
     return "://" not in name and not Path(name).is_absolute() and (folder / name).exists()
+
+
+def _load_masks(opened: OpenedFile) -> None:
+    """Read pixel and voxel masks at once; hdmf would copy them value by value, minutes for thousands of ROIs."""
+    from hdmf.backends.hdf5.h5_utils import ContainerH5TableDataset
+
+    for column in opened.nwbfile.objects.values():
+        values = getattr(column, "data", None)
+        # Compound values with references or text inside are hdmf's to resolve.
+        if isinstance(values, ContainerH5TableDataset) and not any(values.types):
+            column.transform(lambda table: table.dataset[:])
+            column.set_modified()
 
 
 def _export(opened: OpenedFile, beside: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pynwb import NWBHDF5IO, NWBFile, TimeSeries
+from pynwb import NWBHDF5IO, NWBFile
 from pynwb.epoch import TimeIntervals
 from pynwb.file import Subject
 from pynwb.image import ImageSeries
@@ -58,6 +58,7 @@ def write_source(
     frames_per_presentation: int = 1,
     planes: int = 1,
     movie: str | None = None,
+    references: bool = False,
 ) -> Path:
     """A file in the layout of real dandisets: two-photon traces or units, and a table of movie presentations."""
     nwbfile = NWBFile(
@@ -73,11 +74,19 @@ def write_source(
     )
     nwbfile.subject = Subject(subject_id="m1", species="Mus musculus", sex="F", age="P90D", description="A mouse.")
     onsets = jittered_onsets(presentations * frames_per_presentation)[::frames_per_presentation]
+    random = np.random.default_rng(1)
+    if kind == "units":
+        nwbfile.add_unit_column("quality", "Quality of the sorting.")
+        for _ in range(cells):
+            nwbfile.add_unit(spike_times=np.sort(random.uniform(0, 5, 20)), quality="good")
+    else:
+        _add_planes(nwbfile, random, cells, planes)
+    refer = {"timeseries": [nwbfile.processing["ophys"]["DfOverF"]["DfOverF"]]} if references else {}
     shown = TimeIntervals(name="natural_movie_presentations", description="Frames of movies.")
     shown.add_column("movie_frame_index", "Frame of the movie.")
     for number, onset in enumerate(onsets):
         stop = onset + frames_per_presentation / FRAME_RATE
-        shown.add_row(start_time=onset, stop_time=stop, movie_frame_index=number)
+        shown.add_interval(start_time=onset, stop_time=stop, movie_frame_index=number, **refer)
     nwbfile.add_time_intervals(shown)
     if movie is not None:
         nwbfile.add_stimulus_template(
@@ -92,13 +101,6 @@ def write_source(
                 unit="n.a.",
             )
         )
-    random = np.random.default_rng(1)
-    if kind == "units":
-        nwbfile.add_unit_column("quality", "Quality of the sorting.")
-        for _ in range(cells):
-            nwbfile.add_unit(spike_times=np.sort(random.uniform(0, 5, 20)), quality="good")
-    else:
-        _add_planes(nwbfile, random, cells, planes)
     with NWBHDF5IO(str(path), "w") as writing:
         writing.write(nwbfile)
     return path
@@ -126,7 +128,7 @@ def _add_planes(nwbfile: NWBFile, random: np.random.Generator, cells: int, plane
             name=f"PlaneSegmentation{suffix}", description="ROIs.", imaging_plane=plane
         )
         for cell in range(cells):
-            table.add_roi(pixel_mask=[(cell, cell, 1.0)])
+            table.add_roi(pixel_mask=[(cell, cell, 1.0), (cell + 1, cell, 0.5)])
         dff.add_roi_response_series(
             RoiResponseSeries(
                 name=f"DfOverF{suffix}",
@@ -238,6 +240,6 @@ def model_record(*, configuration: str = '{"latents": 3}') -> ModelRecord:
 
 
 __all__ = [
-    "PLANE", "SHOWN", "Stored", "TimeSeries", "attribution_for", "jittered_onsets", "latents_for", "model_record",
+    "PLANE", "SHOWN", "Stored", "attribution_for", "jittered_onsets", "latents_for", "model_record",
     "replace", "stored_for", "write_source",
 ]  # fmt: skip

@@ -261,6 +261,20 @@ def test_movies_that_are_absent_stay_as_named(tmp_path: Path):
         assert list(reading.read().stimulus_template["movie"].external_file[:]) == ["movie.mp4"]
 
 
+def test_masks_and_references_are_copied_as_they_were(tmp_path: Path):
+    source = write_source(tmp_path / "masks.nwb", planes=2, references=True)
+    out = run(source, stored_for(source))
+    with h5py.File(source, "r") as one, h5py.File(out, "r") as other:
+        for plane in (PLANE, f"{PLANE}1"):
+            assert other[plane]["pixel_mask"].dtype == one[plane]["pixel_mask"].dtype
+            np.testing.assert_array_equal(other[plane]["pixel_mask"][:], one[plane]["pixel_mask"][:])
+            assert dict(other[plane]["pixel_mask"].attrs) == dict(one[plane]["pixel_mask"].attrs)
+    with NWBHDF5IO(str(out), "r") as reading:
+        nwbfile = reading.read()
+        traces = nwbfile.processing["ophys"]["DfOverF"]["DfOverF"]
+        assert nwbfile.intervals["natural_movie_presentations"]["timeseries"][3][0].timeseries is traces
+
+
 # --- refusals -----------------------------------------------------------------------------------------------------
 
 
