@@ -11,7 +11,13 @@ from nwb_mivae.model import MiVAEModule, ModelConfiguration, ModuleShape
 
 HEIGHT, WIDTH = 12, 16
 FRAMES = 8
+FRAME_RATE = 30.0
 AUXILIARY = 2
+
+
+def seconds(*frames: int) -> tuple[float, ...]:
+    """Frames as seconds, the unit of the model's lags."""
+    return tuple(frame / FRAME_RATE for frame in frames)
 
 
 def tiny_configuration(**changes: Any) -> ModelConfiguration:
@@ -26,8 +32,8 @@ def tiny_configuration(**changes: Any) -> ModelConfiguration:
         "population_size": 16,
         "hidden_size": 16,
         "coordinate_bands": 3,
-        "fingerprint_lags": (0, 2),
-        "readout_offsets": (0, 1, 3),
+        "fingerprint_lags": seconds(0, 2),
+        "readout_offsets": seconds(0, 1, 3),
         "pooled_bins": 32,
     }
     return ModelConfiguration.from_mapping(settings | changes)
@@ -40,7 +46,7 @@ def tiny_module(*, trace_kind: str = "dff", seed: int = 0, **changes: Any) -> Mi
         width=WIDTH,
         n_auxiliary=AUXILIARY,
         trace_kind=trace_kind,
-        frame_rate=30.0,
+        frame_rate=FRAME_RATE,
         clip_frames=FRAMES,
     )
     with torch.random.fork_rng(devices=[]):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nwb_mivae.alignment.aligned import AlignedSession, AlignmentReport
 from nwb_mivae.alignment.clock import StimulusClock, stimulus_clock
-from nwb_mivae.alignment.configuration import AlignmentConfiguration
+from nwb_mivae.alignment.configuration import LAG_OF_KIND, AlignmentConfiguration
 from nwb_mivae.alignment.resampling import counts_in_intervals, interpolated, interval_weights
 from nwb_mivae.errors import AlignmentError
 from nwb_mivae.sessions.session import SampledTraces, Session, SpikeTrains, Traces
@@ -51,7 +51,8 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
     missing = _missing_templates(session)
     _refuse_empty(session, clock, missing)
 
-    start, stop = clock.time + configuration.lag, clock.stop_time + configuration.lag
+    lag = LAG_OF_KIND[traces.kind] if configuration.lag is None else configuration.lag
+    start, stop = clock.time + lag, clock.stop_time + lag
     gaps, gap_seconds = 0, 0.0
     if isinstance(traces, SampledTraces):
         steps = np.diff(traces.timestamps)
@@ -109,7 +110,7 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
         report=AlignmentReport(
             neural_rate=neural_rate,
             frame_rate=clock.frame_rate,
-            lag=configuration.lag,
+            lag=lag,
             n_frames=len(valid),
             n_valid=int(valid.sum()),
             n_segments=int(clock.segment[-1]) + 1,

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from nwb_mivae.configuration import Configuration
 
-__all__ = ["AlignmentConfiguration"]
+if TYPE_CHECKING:
+    from nwb_mivae.sessions.session import TraceKind
+
+__all__ = ["LAG_OF_KIND", "AlignmentConfiguration"]
+
+#: Seconds from a frame to the middle of the activity it drives, by kind of trace.
+LAG_OF_KIND: dict[TraceKind, float] = {
+    "dff": 0.2,
+    "fluorescence": 0.2,
+    "deconvolved": 0.07,
+    "events": 0.07,
+    "spikes": 0.07,
+}
 
 
 class AlignmentConfiguration(Configuration):
@@ -16,9 +28,10 @@ class AlignmentConfiguration(Configuration):
 
     Attributes
     ----------
-    lag : float
+    lag : float or None
         Seconds by which activity is taken later than the frame it is matched with; 0 leaves the delay of the response
-        to the model.
+        to the model. ``None`` takes :data:`LAG_OF_KIND` for the kind of trace: the latency of the visual cortex, and
+        for fluorescence half of a fast indicator's decay.
     clock_rate : float or None
         Rate, in Hz, of the regular clock on which presentations longer than ``static_longer_than`` are laid; ``None``
         is the neural sampling rate, at most 30 Hz.
@@ -38,7 +51,7 @@ class AlignmentConfiguration(Configuration):
         Seconds without a known value beyond which a behavioural variable is set to its median and not interpolated.
     """
 
-    lag: Annotated[float, Field(ge=-5.0, le=5.0)] = 0.0
+    lag: Annotated[float, Field(ge=-5.0, le=5.0)] | None = None
     clock_rate: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
     static_longer_than: Annotated[float, Field(gt=0.0)] = 0.2
     gap_factor: Annotated[float, Field(gt=1.0, le=10.0)] = 1.75

@@ -1,7 +1,7 @@
 """The mathematics: encoders, decoders, priors, objective. It knows tensors, not files of recordings."""
 
 from nwb_mivae.model.configuration import LossWeights, ModelConfiguration
-from nwb_mivae.model.context import Context, ContextBuilder, ContextSums
+from nwb_mivae.model.context import Context, ContextBuilder, ContextSums, ContextTiming
 from nwb_mivae.model.gaussian import Gaussian
 from nwb_mivae.model.module import MiVAEModule, ModuleShape, NeuralPosterior
 from nwb_mivae.model.objective import LossTerms
@@ -12,6 +12,7 @@ __all__ = [
     "Context",
     "ContextBuilder",
     "ContextSums",
+    "ContextTiming",
     "Gaussian",
     "LossTerms",
     "LossWeights",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from nwb_mivae.configuration import Configuration
 
@@ -53,10 +53,10 @@ class ModelConfiguration(Configuration):
         F, size of the features ``f(y)`` that fingerprints and the ridge read-out are made of; at least 2, because
         features are normalised per frame and a single one would always be 0.
     fingerprint_lags
-        Lags, in frames, at which activity is compared with earlier stimulus features; they should cover the
-        indicator's decay.
+        Seconds by which activity is compared with earlier stimulus features, on top of the lag that alignment already
+        took out; they should cover the indicator's decay.
     readout_offsets
-        Frames, relative to the stimulus frame, at which the ridge read-out looks at activity.
+        Seconds, relative to the aligned sample of each frame, at which the ridge read-out looks at activity.
     readout_frames
         Largest number of context frames for the ridge in its dual form, used where cells times offsets exceed
         ``readout_primal_size``; beyond it, frames are taken evenly.
@@ -73,9 +73,9 @@ class ModelConfiguration(Configuration):
     hidden_size: PositiveInt = 96
     coordinate_bands: PositiveInt = 6
     coordinate_scale: PositiveFloat = Field(1000.0, description="micrometres that one turn of the slowest band spans")
-    fingerprint_lags: tuple[NonNegativeInt, ...] = Field((0, 3, 6, 10), min_length=1)
+    fingerprint_lags: tuple[NonNegativeFloat, ...] = Field((0.0, 0.133, 0.267), min_length=1)
     fingerprint_ridge: PositiveFloat = 0.1
-    readout_offsets: tuple[int, ...] = Field((0, 3, 6), min_length=1)
+    readout_offsets: tuple[float, ...] = Field((-0.133, 0.0, 0.133), min_length=1)
     readout_ridge: PositiveFloat = Field(100.0, description="initial ridge penalty; it is learned")
     readout_primal_size: PositiveInt = 4000
     readout_frames: PositiveInt = 4096

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from nwb_mivae.model.configuration import ModelConfiguration
 from nwb_mivae.model.precision import full_precision
 
-__all__ = ["Context", "ContextBuilder", "ContextSums", "with_offsets"]
+__all__ = ["Context", "ContextBuilder", "ContextSums", "ContextTiming", "with_offsets"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,22 @@ def with_offsets(neural: Tensor, offsets: Sequence[int]) -> Tensor:
     return torch.stack([neural[:, (frames + offset).clamp(0, n_frames - 1)] for offset in offsets], dim=2)
 
 
+class ContextTiming(NamedTuple):
+    """Lags and offsets of the context in frames; times that fall on one frame at a low frame rate count once."""
+
+    lags: tuple[int, ...]
+    offsets: tuple[int, ...]
+
+    @classmethod
+    def of(cls, configuration: ModelConfiguration, frame_rate: float) -> ContextTiming:
+        """The configuration's seconds at ``frame_rate`` frames per second."""
+        lags, offsets = (
+            tuple(dict.fromkeys(round(seconds * frame_rate) for seconds in times))
+            for times in (configuration.fingerprint_lags, configuration.readout_offsets)
+        )
+        return cls(lags, offsets)
+
+
 class ContextSums:
     """Running sums over context clips of one session, from which :class:`ContextBuilder` makes the context.
 
@@ -91,9 +108,11 @@ class ContextSums:
     system, and never more than ``readout_frames`` frames, taken evenly.
     """
 
-    def __init__(self, configuration: ModelConfiguration, n_cells: int, expected_frames: int) -> None:
-        self._lags = configuration.fingerprint_lags
-        self._offsets = configuration.readout_offsets
+    def __init__(
+        self, configuration: ModelConfiguration, timing: ContextTiming, n_cells: int, expected_frames: int
+    ) -> None:
+        self._lags = timing.lags
+        self._offsets = timing.offsets
         inputs = n_cells * len(self._offsets)
         self.primal = inputs <= min(configuration.readout_primal_size, expected_frames)
         self._stride = 1 if self.primal else -(-expected_frames // configuration.readout_frames)
@@ -161,14 +180,15 @@ def _accumulate(total: list[Tensor], value: Tensor) -> None:
 class ContextBuilder(nn.Module):
     """Turns sums over context clips into a :class:`Context`; its one parameter is the ridge penalty."""
 
-    def __init__(self, configuration: ModelConfiguration) -> None:
+    def __init__(self, configuration: ModelConfiguration, timing: ContextTiming) -> None:
         super().__init__()
         self._configuration = configuration
+        self._timing = timing
         self.log_penalty = nn.Parameter(torch.tensor(configuration.readout_ridge).log())
 
     def sums(self, n_cells: int, expected_frames: int) -> ContextSums:
         """Empty sums for a session of ``n_cells`` neurons and about ``expected_frames`` context frames."""
-        return ContextSums(self._configuration, n_cells, expected_frames)
+        return ContextSums(self._configuration, self._timing, n_cells, expected_frames)
 
     def forward(self, sums: ContextSums) -> Context:
         n = sums.n_frames
@@ -202,7 +222,7 @@ class ContextBuilder(nn.Module):
 
     def _readout(self, sums: ContextSums, neural_mean: Tensor, feature_mean: Tensor) -> Tensor:
         penalty = self.log_penalty.exp()
-        offsets = len(self._configuration.readout_offsets)
+        offsets = len(self._timing.offsets)
         if sums.primal:
             # Inputs at an offset repeat a clip's end frames, so their mean is close to, but not, the plain mean;
             # the read-out subtracts the plain mean, hence both sides are centred on it here.

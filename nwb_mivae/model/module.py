@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nwb_mivae.errors import ModelError
 from nwb_mivae.model.configuration import ModelConfiguration
-from nwb_mivae.model.context import Context, ContextBuilder
+from nwb_mivae.model.context import Context, ContextBuilder, ContextTiming
 from nwb_mivae.model.decoders import NeuralDecoder, StimulusDecoder
 from nwb_mivae.model.gaussian import Gaussian
 from nwb_mivae.model.likelihoods import LIKELIHOOD_OF_KIND, expected_activity, negative_log_likelihood
@@ -86,10 +86,11 @@ class MiVAEModule(nn.Module):
         self.shape = shape
         self.likelihood = LIKELIHOOD_OF_KIND[shape.trace_kind]
         self.stimulus_encoder = StimulusEncoder(configuration, shape.height, shape.width)
-        self.population = make_population(configuration)
+        timing = ContextTiming.of(configuration, shape.frame_rate)
+        self.population = make_population(configuration, timing)
         self.neural_shared = nn.Linear(self.population.size, 2 * configuration.shared_latents)
         self.neural_private = nn.Linear(self.population.size, 2 * configuration.neural_private_latents)
-        self.context_builder = ContextBuilder(configuration)
+        self.context_builder = ContextBuilder(configuration, timing)
         self.prior = PrivatePrior(configuration, shape.n_auxiliary)
         self.neural_decoder = NeuralDecoder(configuration, self.likelihood)
         self.stimulus_decoder = StimulusDecoder(configuration, shape.height, shape.width)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nwb_mivae.model.configuration import ModelConfiguration
-from nwb_mivae.model.context import Context
+from nwb_mivae.model.context import Context, ContextTiming
 from nwb_mivae.model.layers import CoordinateFeatures, TemporalMixing, perceptron
 
 __all__ = ["ContextualPopulation", "CoordinatesPopulation", "PooledPopulation", "PopulationEncoder", "make_population"]
@@ -74,12 +74,12 @@ class ContextualPopulation(PopulationEncoder):
     so, and the encoder works from coordinates.
     """
 
-    def __init__(self, configuration: ModelConfiguration) -> None:
+    def __init__(self, configuration: ModelConfiguration, timing: ContextTiming) -> None:
         super().__init__()
         size, features = configuration.descriptor_size, configuration.stimulus_features
-        self._offsets = configuration.readout_offsets
+        self._offsets = timing.offsets
         self._features = features
-        self._fingerprint_size = features * len(configuration.fingerprint_lags)
+        self._fingerprint_size = features * len(timing.lags)
         self.positions = CoordinateFeatures(configuration.coordinate_bands, configuration.coordinate_scale)
         self.descriptor = perceptron(self.positions.size + self._fingerprint_size + 1, 2 * size, size)
         self.readout = _Readout(size, configuration.population_size)
@@ -146,11 +146,10 @@ class PooledPopulation(PopulationEncoder):
         return self.trunk(self.stages(x).reshape(clips, frames, -1))  # type: ignore[no-any-return]
 
 
-def make_population(configuration: ModelConfiguration) -> PopulationEncoder:
+def make_population(configuration: ModelConfiguration, timing: ContextTiming) -> PopulationEncoder:
     """The population encoder that ``configuration.population`` names."""
-    designs: dict[str, type[CoordinatesPopulation] | type[ContextualPopulation] | type[PooledPopulation]] = {
-        "contextual": ContextualPopulation,
-        "coordinates": CoordinatesPopulation,
-        "pooled": PooledPopulation,
-    }
-    return designs[configuration.population](configuration)
+    if configuration.population == "contextual":
+        return ContextualPopulation(configuration, timing)
+    if configuration.population == "coordinates":
+        return CoordinatesPopulation(configuration)
+    return PooledPopulation(configuration)

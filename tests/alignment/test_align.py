@@ -101,7 +101,7 @@ def test_spike_counts_of_adjacent_frames_add_up(seed, display_rate):
     session = make_session(
         presentation_table(start, start + 1 / display_rate, np.arange(120)), spiking(trains, (0.0, 40.0)), [movie(120)]
     )
-    aligned = align(session)
+    aligned = align(session, AlignmentConfiguration(lag=0.0))
     assert aligned.trace_kind == "spikes"
     assert aligned.valid.all()
     for cell, train in enumerate(trains):
@@ -114,9 +114,33 @@ def test_counts_outside_the_recording_are_masked():
     session = make_session(
         presentation_table(start, start + 1 / 30, np.arange(60)), spiking([[0.1, 0.9, 1.9]], (0.5, 1.5)), [movie(60)]
     )
-    aligned = align(session)
+    aligned = align(session, AlignmentConfiguration(lag=0.0))
     assert aligned.valid.tolist() == [a >= 0.5 and a + 1 / 30 <= 1.5 + 1e-9 for a in start]
     assert aligned.neural.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "lag"), [("dff", 0.2), ("fluorescence", 0.2), ("deconvolved", 0.07), ("events", 0.07)]
+)
+def test_the_default_lag_follows_from_the_kind_of_trace(kind, lag):
+    timestamps = np.arange(0, 5, 1 / 30)
+    session = simple_session(traces=sampled(timestamps, timestamps[:, None], kind))
+    aligned = align(session)
+    assert aligned.report.lag == lag
+    middle = 0.5 * (aligned.time + aligned.stop_time)
+    np.testing.assert_allclose(aligned.neural[aligned.valid, 0], middle[aligned.valid] + lag, atol=1e-5)
+
+
+def test_the_default_lag_of_spikes_is_that_of_the_cortex():
+    start = np.arange(60) / 30
+    session = make_session(
+        presentation_table(start, start + 1 / 30, np.arange(60)),
+        spiking([[1.0 + 0.07 + 0.01]], (0.0, 3.0)),
+        [movie(60)],
+    )
+    aligned = align(session)
+    assert aligned.report.lag == 0.07
+    assert np.flatnonzero(aligned.neural[:, 0]).tolist() == [30]
 
 
 def test_cells_with_missing_samples_are_dropped_and_single_ones_masked():
@@ -126,7 +150,7 @@ def test_cells_with_missing_samples_are_dropped_and_single_ones_masked():
     values[60, 2] = np.nan
     values[90:95] = np.nan
     session = simple_session(traces=sampled(timestamps, values))
-    aligned = align(session)
+    aligned = align(session, AlignmentConfiguration(lag=0.0))
     assert aligned.report.cells_dropped == 1
     assert aligned.cells["id"].tolist() == ["0", "2", "3"]
     assert aligned.neural.shape == (90, 3)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nwb_mivae.errors import ConfigurationError
-from nwb_mivae.model import Context, ContextBuilder, ModelConfiguration
+from nwb_mivae.model import Context, ContextBuilder, ContextTiming, ModelConfiguration
 from nwb_mivae.model.context import with_offsets
-from tests.tiny_model import tiny_configuration
+from tests.tiny_model import FRAME_RATE, seconds, tiny_configuration
 
 Array = npt.NDArray[np.float64]
 
@@ -65,8 +65,12 @@ def _readout(x: Array, f: Array, offsets: Sequence[int], penalty: float) -> Arra
     return weights.reshape(len(offsets), x.shape[2], -1)
 
 
+def _builder(configuration: ModelConfiguration) -> ContextBuilder:
+    return ContextBuilder(configuration, ContextTiming.of(configuration, FRAME_RATE))
+
+
 def _build(configuration: ModelConfiguration, x: Array, f: Array, pieces: int = 1) -> Context:
-    builder = ContextBuilder(configuration)
+    builder = _builder(configuration)
     sums = builder.sums(x.shape[2], x.shape[0] * x.shape[1])
     for neural, features in zip(np.array_split(x, pieces), np.array_split(f, pieces), strict=True):
         sums.add(torch.tensor(neural, dtype=torch.float32), torch.tensor(features, dtype=torch.float32))
@@ -83,14 +87,14 @@ def _assert_equal(found: Context, other: Context, tolerance: float = 1e-4) -> No
 @pytest.mark.parametrize("lags", [(0,), (0, 2), (7, 1, 3)])
 def test_fingerprints_are_the_whitened_lagged_covariance(lags: tuple[int, ...]) -> None:
     x, f = _clips()
-    configuration = tiny_configuration(fingerprint_lags=lags, fingerprint_ridge=0.3)
+    configuration = tiny_configuration(fingerprint_lags=seconds(*lags), fingerprint_ridge=0.3)
     found = _build(configuration, x, f)
     np.testing.assert_allclose(found.fingerprints, _fingerprints(x, f, lags, 0.3), rtol=2e-4, atol=2e-5)
 
 
 def test_fingerprints_never_pair_frames_of_different_clips() -> None:
     x, f = _clips(clips=2, frames=4)
-    configuration = tiny_configuration(fingerprint_lags=(3,))
+    configuration = tiny_configuration(fingerprint_lags=seconds(3))
     before = _build(configuration, x, f)
     # Only x at the last frame of a clip and f at its first one may enter at lag 3 (but for means and scales, which
     # exchanging the two clips' remaining frames leaves as they are).
@@ -100,7 +104,7 @@ def test_fingerprints_never_pair_frames_of_different_clips() -> None:
 
 def test_a_lag_longer_than_the_clips_says_nothing() -> None:
     x, f = _clips(frames=4)
-    found = _build(tiny_configuration(fingerprint_lags=(0, 4, 9)), x, f).fingerprints
+    found = _build(tiny_configuration(fingerprint_lags=seconds(0, 4, 9)), x, f).fingerprints
     assert (found[:, 6:] == 0).all()
     assert (found[:, :6] != 0).any()
 
@@ -110,9 +114,9 @@ def test_a_lag_longer_than_the_clips_says_nothing() -> None:
 def test_the_read_out_is_ridge_regression(offsets: tuple[int, ...], primal: bool) -> None:
     x, f = _clips()
     configuration = tiny_configuration(
-        readout_offsets=offsets, readout_ridge=2.5, readout_primal_size=1000 if primal else 1
+        readout_offsets=seconds(*offsets), readout_ridge=2.5, readout_primal_size=1000 if primal else 1
     )
-    assert ContextBuilder(configuration).sums(5, 96).primal is primal
+    assert _builder(configuration).sums(5, 96).primal is primal
     found = _build(configuration, x, f)
     weights = _readout(x, f, offsets, 2.5)
     np.testing.assert_allclose(found.readout, weights, rtol=2e-3, atol=2e-4)
@@ -123,7 +127,7 @@ def test_the_read_out_is_ridge_regression(offsets: tuple[int, ...], primal: bool
 
 def test_the_read_out_predicts_features_it_has_not_seen() -> None:
     x, f = _clips(clips=60, cells=20)
-    context = _build(tiny_configuration(readout_offsets=(0, 1), readout_ridge=1.0), x[:50], f[:50])
+    context = _build(tiny_configuration(readout_offsets=seconds(0, 1), readout_ridge=1.0), x[:50], f[:50])
     # The features lead activity by one frame, so the last frame of a clip has nothing to be read from.
     predicted = context.predict_features(torch.tensor(x[50:], dtype=torch.float32), (0, 1)).numpy()[:, :-1]
     residual = ((predicted - f[50:, :-1]) ** 2).sum() / ((f[50:, :-1] - f[:50].mean((0, 1))) ** 2).sum()
@@ -151,7 +155,7 @@ def test_primal_and_dual_agree_when_every_frame_is_kept() -> None:
 
 
 def test_more_inputs_than_frames_are_solved_by_frames() -> None:
-    builder = ContextBuilder(tiny_configuration())
+    builder = _builder(tiny_configuration())
     assert builder.sums(n_cells=32, expected_frames=96).primal
     assert not builder.sums(n_cells=33, expected_frames=96).primal
 
@@ -159,7 +163,7 @@ def test_more_inputs_than_frames_are_solved_by_frames() -> None:
 def test_the_dual_keeps_no_more_frames_than_it_may_and_takes_them_evenly() -> None:
     x, f = _clips(clips=12, frames=8)
     configuration = tiny_configuration(readout_primal_size=1, readout_frames=40)
-    builder = ContextBuilder(configuration)
+    builder = _builder(configuration)
     sums = builder.sums(5, 96)
     for neural, features in zip(np.array_split(x, 5), np.array_split(f, 5), strict=True):
         sums.add(torch.tensor(neural, dtype=torch.float32), torch.tensor(features, dtype=torch.float32))
@@ -168,7 +172,7 @@ def test_the_dual_keeps_no_more_frames_than_it_may_and_takes_them_evenly() -> No
     assert len(kept) <= 40
     # A penalty that shrinks with the frames: the same as the whole problem where the kept third is typical.
     context: Context = builder(sums)
-    design = _design(x - x.mean((0, 1)), configuration.readout_offsets)[::3]
+    design = _design(x - x.mean((0, 1)), ContextTiming.of(configuration, FRAME_RATE).offsets)[::3]
     targets = (f - f.mean((0, 1))).reshape(96, -1)[::3]
     penalty = configuration.readout_ridge / 3
     weights = np.linalg.solve(design.T @ design + penalty * np.eye(design.shape[1]), design.T @ targets)
@@ -180,7 +184,7 @@ def test_frames_at_every_place_in_a_clip_are_kept(kept_at_most: int) -> None:
     x, f = _clips(clips=96, frames=8)
     f[..., 0] = np.arange(8)
     configuration = tiny_configuration(readout_primal_size=1, readout_frames=kept_at_most)
-    sums = ContextBuilder(configuration).sums(5, 96 * 8)
+    sums = _builder(configuration).sums(5, 96 * 8)
     for neural, features in zip(np.array_split(x, 5), np.array_split(f, 5), strict=True):
         sums.add(torch.tensor(neural, dtype=torch.float32), torch.tensor(features, dtype=torch.float32))
     places = torch.cat(sums.targets)[:, 0]
@@ -205,7 +209,7 @@ def test_fingerprints_do_not_depend_on_the_scale_and_offset_of_activity() -> Non
 def test_silent_cells_and_constant_features_give_zeros_not_nan() -> None:
     x, f = _clips()
     x[:, :, 2], f[:, :, 1] = 0.0, 0.5
-    context = _build(tiny_configuration(fingerprint_lags=(0, 2)), x, f)
+    context = _build(tiny_configuration(fingerprint_lags=seconds(0, 2)), x, f)
     assert all(torch.isfinite(value).all() for value in (context.fingerprints, context.readout))
     assert context.fingerprints[2].abs().max() < 1e-4
     assert context.fingerprints[:, [1, 7]].abs().max() < 1e-2
@@ -220,7 +224,8 @@ def _scalar(context: Context, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tenso
 def test_gradients_to_features_and_penalty_are_those_of_the_formulas(primal_size: int) -> None:
     x, f = _clips()
     configuration = tiny_configuration(readout_primal_size=primal_size, readout_ridge=4.0)
-    lags, offsets, ridge = configuration.fingerprint_lags, configuration.readout_offsets, 0.1
+    lags, offsets = ContextTiming.of(configuration, FRAME_RATE)
+    ridge = 0.1
     random = np.random.default_rng(3)
     w1, w2 = random.normal(size=(5, 12)), random.normal(size=(3, 5, 6))
     direction = random.normal(size=f.shape)
@@ -232,7 +237,7 @@ def test_gradients_to_features_and_penalty_are_those_of_the_formulas(primal_size
             + features.mean((0, 1)).sum()
         )
 
-    builder = ContextBuilder(configuration)
+    builder = _builder(configuration)
     features = torch.tensor(f, dtype=torch.float32, requires_grad=True)
     sums = builder.sums(5, 96)
     for number in range(0, 12, 4):
@@ -250,7 +255,7 @@ def test_gradients_to_features_and_penalty_are_those_of_the_formulas(primal_size
 def test_autocast_does_not_reach_the_closed_forms() -> None:
     x, f = (torch.tensor(value, dtype=torch.float32) for value in _clips(cells=50))
     for primal_size in (1, 1000):
-        builder = ContextBuilder(tiny_configuration(readout_primal_size=primal_size))
+        builder = _builder(tiny_configuration(readout_primal_size=primal_size))
 
         def build(builder: ContextBuilder = builder) -> Context:
             sums = builder.sums(50, 96)
@@ -269,7 +274,7 @@ def test_autocast_does_not_reach_the_closed_forms() -> None:
 
 def test_detached_context_has_the_same_numbers_and_no_graph() -> None:
     x, f = (torch.tensor(value, dtype=torch.float32) for value in _clips())
-    builder = ContextBuilder(tiny_configuration())
+    builder = _builder(tiny_configuration())
     sums = builder.sums(5, 96)
     sums.add(x, f)
     context: Context = builder(sums)
@@ -298,3 +303,11 @@ def test_settings_without_meaning_are_refused(setting: str, value: Any) -> None:
         tiny_configuration(**{setting: value})
     assert refusal.value.object_path is not None
     assert refusal.value.object_path.startswith(setting)
+
+
+def test_lags_are_seconds_whatever_the_frame_rate() -> None:
+    configuration = ModelConfiguration(fingerprint_lags=(0.0, 0.1, 0.2), readout_offsets=(-0.1, 0.0, 0.1))
+    assert ContextTiming.of(configuration, 30.0) == ((0, 3, 6), (-3, 0, 3))
+    assert ContextTiming.of(configuration, 60.0) == ((0, 6, 12), (-6, 0, 6))
+    # At 4 frames a second 0.1 s is the same frame; it counts once.
+    assert ContextTiming.of(configuration, 4.0) == ((0, 1), (0,))
