@@ -55,15 +55,8 @@ class DemoResult:
 
     def in_words(self) -> str:
         """The outcome, for people."""
-        held_out = self.figures["held_out"]
-        head = held_out["with_context"]
         lines = [
-            f"An animal the model was never trained on: from its neurons alone, the right clip was found in "
-            f"{_percent(head['top1'])} of lookups.",
-            f"  chance                       {_percent(head['chance'])}",
-            f"  without its own context      {_percent(held_out['without_context']['top1'])}",
-            f"  control, untrained model     {_percent(held_out['untrained']['top1'])}",
-            f"  control, shuffled pairs      {_percent(held_out['shuffled_pairs']['top1'])}",
+            *self._retrieval(),
             "",
             f"Annotated NWB file: {self.annotated[0]}" if self.annotated else "No annotated NWB file.",
             f"Report:             {self.report}",
@@ -71,6 +64,21 @@ class DemoResult:
             f"It took {self.figures['seconds']['total']:.0f} s" + self._memory() + ".",
         ]
         return "\n".join(lines)
+
+    def _retrieval(self) -> list[str]:
+        held_out = self.figures["held_out"]
+        if held_out is None:
+            return ["The animal that was held out shows too few test clips to say whether the model works on it."]
+        head = held_out["with_context"]
+        return [
+            f"An animal the model was never trained on: from its neurons alone, the right clip was found in "
+            f"{_percent(head['top1'])} of lookups.",
+            f"  chance                       {_percent(head['chance'])}",
+            f"  without its own context      {_percent(held_out['without_context']['top1'])}",
+            f"  control, untrained model     {_percent(held_out['untrained']['top1'])}",
+            f"  control, shuffled pairs      {_percent(held_out['shuffled_pairs']['top1'])}",
+            f"  control, permuted neurons    {_percent(held_out['permuted_neurons']['top1'])}",
+        ]
 
     def _memory(self) -> str:
         peak = self.figures["peak_memory_bytes"]

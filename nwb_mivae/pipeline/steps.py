@@ -162,7 +162,9 @@ def train(
         split = Split.load(run.split)
     else:
         require_new(run)
-        settings = configuration or PipelineConfiguration()
+        # How the store was prepared is the store's to say, whatever a configuration file has under those keys.
+        given = (configuration or PipelineConfiguration()).model_dump(mode="json")
+        settings = PipelineConfiguration.from_mapping({**given, **clips.manifest["configuration"]})
         split = make_split(clips, settings.split, n_frames=settings.episodes.clip_frames)
         # Written before training, so that an interrupted run can be resumed by what it was started with.
         with whole_file(run.configuration) as beside:

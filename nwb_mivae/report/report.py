@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from nwb_mivae.errors import NwbMivaeError, OutputError
 from nwb_mivae.evaluation import Evaluation
 from nwb_mivae.inference import SessionLatents
 from nwb_mivae.outputs import read_json, whole_file
+from nwb_mivae.provenance import package_version
 from nwb_mivae.report import figures
 from nwb_mivae.report.page import Html, bullets, details, heading, page, paragraph, picture, table
 from nwb_mivae.report.words import doubts, headline, short_names, what_was_trained
@@ -89,8 +91,9 @@ def write_report(run: Run | str | PathLike[str], store: ClipStore) -> Path:
         heading("Where it came from"),
         *_origin(run, store),
     ]
+    written = f"Written by nwb_mivae {package_version()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     with whole_file(run.report) as beside:
-        beside.write_text(page(f"miVAE report: {name}", "Written by nwb_mivae.", parts), encoding="utf-8")
+        beside.write_text(page(f"miVAE report: {name}", written, parts), encoding="utf-8")
     return run.report
 
 

@@ -193,3 +193,4 @@ def test_the_demo_prints_one_document(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "chance" in words
     assert "a.nwb" in words
     assert "report.html" in words
+    assert "too few test clips" in pipeline.DemoResult({**figures, "held_out": None}, made.report, []).in_words()

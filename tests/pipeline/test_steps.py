@@ -98,7 +98,7 @@ def test_training_into_a_finished_run_is_refused(finished_run: FinishedRun):
 
 @pytest.mark.slow
 def test_an_interrupted_run_is_resumed_under_its_own_settings(finished_run: FinishedRun, tmp_path: Path):
-    settings = small_pipeline()
+    settings = small_pipeline().changed({"clips.height": 99})
 
     class StopError(Exception):
         pass
@@ -112,7 +112,7 @@ def test_an_interrupted_run_is_resumed_under_its_own_settings(finished_run: Fini
     with pytest.raises(ModelError, match="did not finish"):
         pipeline.TrainedRun.open(tmp_path / "run", finished_run.store)
     trained = pipeline.train(finished_run.store, tmp_path / "run", resume=True)
-    assert trained.configuration == settings
+    assert trained.configuration == small_pipeline()  # how the store was prepared is the store's to say
     weights = Run.at(tmp_path / "run").model / "weights.safetensors"
     assert sha256_of_file(weights) == sha256_of_file(Run.at(finished_run.run).model / "weights.safetensors")
 
