@@ -13,7 +13,7 @@ from torch import Tensor
 from nwb_mivae.attribution.configuration import AttributionConfiguration
 from nwb_mivae.attribution.result import MethodAttribution, SessionAttribution
 from nwb_mivae.attribution.score import FisherMaps, Linearised, ScoreMaps, fisher, linearise, score
-from nwb_mivae.clips import load_clips
+from nwb_mivae.clips import evenly, load_clips
 from nwb_mivae.errors import AttributionError
 from nwb_mivae.inference import session_context
 
@@ -86,9 +86,7 @@ def attribute(
             file=store.path,
             object_path=session,
         )
-    starts = np.sort(np.asarray(all_starts))
-    if settings.clips is not None and len(starts) > settings.clips:
-        starts = starts[np.linspace(0, len(starts) - 1, settings.clips).round().astype(np.int64)]
+    starts = evenly(all_starts, settings.clips)
     was_training = module.training
     module.eval()
     try:

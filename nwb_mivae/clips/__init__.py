@@ -4,6 +4,7 @@ from nwb_mivae.clips.batch import ClipBatch, Episode
 from nwb_mivae.clips.configuration import ClipsConfiguration, EpisodeConfiguration, SplitConfiguration
 from nwb_mivae.clips.prepare import prepare
 from nwb_mivae.clips.sampler import EpisodeSampler, load_clips
+from nwb_mivae.clips.spacing import evenly
 from nwb_mivae.clips.split import PARTS, CellStatistics, DistinctClips, Part, Split, make_split
 from nwb_mivae.clips.store import ClipStore, StoredSession
 
@@ -21,6 +22,7 @@ __all__ = [
     "Split",
     "SplitConfiguration",
     "StoredSession",
+    "evenly",
     "load_clips",
     "make_split",
     "prepare",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from nwb_mivae.clips import evenly
 from nwb_mivae.errors import EvaluationError, StoreError
 from nwb_mivae.evaluation import metrics
 from nwb_mivae.evaluation.conditions import (
@@ -190,8 +191,7 @@ def _test_starts(
     except StoreError:
         # No unbroken stretch of this session is as long as a clip; the others can still be judged.
         return None
-    if clips is not None and len(starts) > clips:
-        starts = starts[np.linspace(0, len(starts) - 1, clips).round().astype(np.int64)]
+    starts = evenly(starts, clips)
     if len(starts) == 0:
         return None
     content = np.asarray(store.sessions[key].content)[starts[:, None] + np.arange(frames)]
@@ -264,8 +264,7 @@ def _across(
 
 def _similarity(embedding: SessionEmbedding, stimuli: StimulusEmbedding) -> list[list[float]]:
     first, _ = metrics.distinct_clips(embedding.content)
-    if len(first) > _SIMILARITY_CLIPS:
-        first = first[np.linspace(0, len(first) - 1, _SIMILARITY_CLIPS).round().astype(np.int64)]
+    first = evenly(first, _SIMILARITY_CLIPS)
     cosine = metrics.centred_cosine_similarity(
         embedding.shared["with_context"].mean[first], stimuli.shared(embedding.content[first]).mean
     )

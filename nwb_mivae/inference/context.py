@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from nwb_mivae.clips import load_clips
+from nwb_mivae.clips import evenly, load_clips
 from nwb_mivae.model import Context
 
 if TYPE_CHECKING:
@@ -53,9 +52,7 @@ def session_context(
     if not module.uses_context:
         return None
     frames = module.shape.clip_frames
-    starts = split.clip_starts(store.sessions[session], "train", n_frames=frames, stride=frames)
-    if clips is not None and clips < len(starts):
-        starts = starts[np.linspace(0, len(starts) - 1, clips).round().astype(np.int64)]
+    starts = evenly(split.clip_starts(store.sessions[session], "train", n_frames=frames, stride=frames), clips)
     if len(starts) == 0:
         return None
     device = next(module.parameters()).device

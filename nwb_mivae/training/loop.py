@@ -8,11 +8,10 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from nwb_mivae.clips import ClipStore, EpisodeConfiguration, EpisodeSampler, Split, load_clips
+from nwb_mivae.clips import ClipStore, EpisodeConfiguration, EpisodeSampler, Split, evenly, load_clips
 from nwb_mivae.clips.batch import Episode
 from nwb_mivae.errors import TrainingError
 from nwb_mivae.model import LossTerms, MiVAEModule, ModelConfiguration, ModuleShape, save_module
@@ -38,8 +37,6 @@ _WEIGHTS, _SAMPLES = 0, 1
 #: Settings that change what is written, and where it is computed, but not what is learned. The number of devices is
 #: not among them: each device draws its own episodes.
 _WITHOUT_EFFECT = {"log_every", "validate_every", "validation_clips", "checkpoint_every", "accelerator"}
-
-Starts = npt.NDArray[np.int64]
 
 
 def make_module(
@@ -264,13 +261,13 @@ def _validation_episodes(
     found = []
     frames = episodes.clip_frames
     for key in split.train_sessions:
-        targets = _evenly(
+        targets = evenly(
             split.clip_starts(store.sessions[key], "validation", n_frames=frames, stride=frames),
             training.validation_clips,
         )
         if len(targets) < 2:
             continue
-        context = _evenly(
+        context = evenly(
             split.clip_starts(store.sessions[key], "train", n_frames=frames, stride=frames), episodes.context_clips
         )
         found.append(
@@ -280,12 +277,6 @@ def _validation_episodes(
             )
         )
     return found
-
-
-def _evenly(starts: Starts, count: int) -> Starts:
-    if len(starts) <= count:
-        return starts
-    return starts[np.linspace(0, len(starts) - 1, count).round().astype(np.int64)]
 
 
 @torch.no_grad()
