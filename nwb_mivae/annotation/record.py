@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.outputs import sha256_of_file
-from nwb_mivae.provenance import package_version
 
 if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
 
 __all__ = ["ModelRecord", "TrainingSession"]
+
+# Named one by one, so that what a later version adds to model.json is not published before somebody has thought of it.
+_DESCRIPTION = ("format", "nwb_mivae", "shape", "configuration")
+_TRAINING = ("created", "python", "packages", "device", "store", "training", "episodes")
 
 
 class TrainingSession(NamedTuple):
@@ -59,7 +62,7 @@ class ModelRecord:
     weights_sha256 : str
         SHA-256 digest of the weights' file, 64 hexadecimal digits.
     configuration : str
-        Everything needed to rebuild the model, as JSON text of any length.
+        Everything needed to rebuild the model and how it was trained, as JSON text of any length.
     training_sessions : tuple of TrainingSession
         The sessions that gave gradients.
     """
@@ -76,6 +79,9 @@ class ModelRecord:
     ) -> ModelRecord:
         """The record of a model saved by ``save_module``: ``weights.safetensors`` and ``model.json``.
 
+        Of ``model.json`` it takes what the model is rebuilt and trained again from. The command line, with paths of
+        somebody's disk in it, and the machine stay behind: annotated files are made to be shared.
+
         Raises
         ------
         AnnotationError
@@ -84,9 +90,10 @@ class ModelRecord:
         weights, description = Path(folder) / "weights.safetensors", Path(folder) / "model.json"
         try:
             digest = sha256_of_file(weights)
-            configuration = description.read_text(encoding="utf-8")
-            json.loads(configuration)
-        except (OSError, ValueError) as problem:
+            saved = json.loads(description.read_text(encoding="utf-8"))
+            configuration = json.dumps(_what_may_be_shared(saved))
+            code_version = str(saved.get("nwb_mivae") or "unknown")
+        except (OSError, ValueError, AttributeError) as problem:
             raise AnnotationError(
                 f"a folder that holds no saved model ({problem})",
                 expected="weights.safetensors and model.json",
@@ -95,8 +102,18 @@ class ModelRecord:
             ) from problem
         return cls(
             name=name,
-            code_version=package_version(),
+            code_version=code_version,
             weights_sha256=digest,
             configuration=configuration,
             training_sessions=tuple(TrainingSession.of(stored) for stored in training),
         )
+
+
+def _what_may_be_shared(saved: dict[str, Any]) -> dict[str, Any]:
+    shared = {name: saved[name] for name in _DESCRIPTION if name in saved}
+    provenance = saved.get("provenance") or {}
+    trained = {name: provenance[name] for name in _TRAINING if name in provenance}
+    split = provenance.get("split") or {}
+    if "configuration" in split:
+        trained["split"] = split["configuration"]
+    return shared | ({"provenance": trained} if trained else {})
