@@ -20,9 +20,23 @@ DESCRIPTION_FILE = "model.json"
 
 
 def save_module(module: MiVAEModule, folder: str | PathLike[str], *, provenance: dict[str, Any] | None = None) -> None:
-    """Write ``weights.safetensors`` and ``model.json`` into ``folder``, replaced as a whole if it exists."""
+    """Write ``weights.safetensors`` and ``model.json`` into ``folder``; a model that is there is replaced as a whole.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something and no model: what lies there would be lost.
+    """
     from safetensors.torch import save_file
 
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / DESCRIPTION_FILE).is_file():
+        raise OutputError(
+            "a folder that holds something other than a model",
+            expected="a new name, or the folder of a model",
+            remedy="name a folder of its own, for example one inside this one",
+            file=folder,
+        )
     with whole_directory(folder, overwrite=True) as beside:
         weights = beside / WEIGHTS_FILE
         save_file({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}, weights)

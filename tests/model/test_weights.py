@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nwb_mivae.errors import ModelError
+from nwb_mivae.errors import ModelError, OutputError
 from nwb_mivae.model import load_module, save_module, weights_digest
 from nwb_mivae.model.configuration import Population
 from tests.tiny_model import random_episode, tiny_module
@@ -52,6 +52,15 @@ def test_the_folder_holds_tensors_and_json_and_no_pickle(folder: Path) -> None:
     for path in folder.iterdir():
         with pytest.raises((ValueError, IndexError)):
             list(pickletools.genops(path.read_bytes()))
+
+
+def test_a_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="other than a model"):
+        save_module(tiny_module(), tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "empty").mkdir()
+    save_module(tiny_module(), tmp_path / "empty")
 
 
 def test_saving_again_replaces_the_folder_as_a_whole(folder: Path) -> None:
