@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nwb_mivae.errors import ModelError
+from nwb_mivae.outputs import read_json
 from nwb_mivae.run import Run
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+    import torch
 
     from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution
     from nwb_mivae.clips import ClipStore, EpisodeConfiguration, Split, SplitConfiguration
@@ -48,6 +52,7 @@ class MiVAE:
         self._module: MiVAEModule | None = None
         self._store: ClipStore | None = None
         self._split: Split | None = None
+        self._provenance: Mapping[str, Any] = {}
         self._contexts: dict[str, Context | None] = {}
 
     def __repr__(self) -> str:
@@ -59,7 +64,7 @@ class MiVAE:
 
     @property
     def module(self) -> MiVAEModule:
-        """The network itself."""
+        """The network itself; where ``model.module.to(device)`` puts it, everything is computed."""
         if self._module is None:
             raise ModelError("a model that was not trained", expected="a trained one", remedy="call fit, or MiVAE.load")
         return self._module
@@ -110,43 +115,95 @@ class MiVAE:
         progress : callable, optional
             ``progress(description, done, total)``.
         """
-        from nwb_mivae.clips import make_split
+        from nwb_mivae.clips import EpisodeConfiguration, make_split
         from nwb_mivae.training import fit
 
-        made = make_split(store, split, n_frames=episodes.clip_frames) if episodes else make_split(store, split)
-        self._module = fit(
+        episodes = episodes or EpisodeConfiguration()
+        made = make_split(store, split, n_frames=episodes.clip_frames)
+        directory = Run.at(run)
+        module = fit(
             store,
             made,
-            Run.at(run),
+            directory,
             model=self.configuration,
             training=training,
             episodes=episodes,
             resume=resume,
             progress=progress,
         )
+        self._take(module, directory.model)
         self._attach(store, made)
         return self
 
     def use(self, store: ClipStore, split: Split | None = None) -> MiVAE:
         """Use the trained model on other sessions, of animals it may never have seen; nothing is trained.
 
-        Without a split, one is made in which no animal trains and a fifth of the content is kept for testing.
-        """
-        from nwb_mivae.clips import SplitConfiguration, make_split
+        Without a split, a fifth of the content is kept for testing, the rest is what contexts are made of, and every
+        animal counts as held out, unless the model was trained on a subject of that name. The model does not know
+        which frames it was trained on: where these sessions show some of them, test clips are new to the contexts but
+        not to the weights, and figures are about new animals, not about new stimuli.
 
+        Raises
+        ------
+        ModelError
+            If frame size, frame rate, kind of trace or auxiliary variables are not those the model was trained on.
+        StoreError
+            If the split was made for another store.
+        """
+        self._refuse_other_data(store)
         if split is None:
-            subjects = sorted({session.subject for session in store.sessions.values()})
-            split = make_split(store, SplitConfiguration(held_out=subjects))
-        shape = self.module.shape
-        if (store.height, store.width) != (shape.height, shape.width):
-            raise ModelError(
-                f"frames of {store.height} x {store.width} pixels",
-                expected=f"{shape.height} x {shape.width}, as the model was trained on",
-                remedy="prepare the sessions with the configuration of the model's own store",
-                file=store.path,
-            )
+            split = self._split_of_others(store)
+        split.check(store)
         self._attach(store, split)
         return self
+
+    def _split_of_others(self, store: ClipStore) -> Split:
+        from nwb_mivae.clips import SplitConfiguration, make_split
+
+        known = self._provenance.get("train_subjects", [])
+        held_out = [subject for subject in store.subjects if subject not in known]
+        by_key = {key: session.subject in held_out for key, session in store.sessions.items()}
+        # Nothing is trained, so that all animals may be held out, which a split for training refuses.
+        drawn = make_split(store, SplitConfiguration(held_out=0))
+        return replace(
+            drawn,
+            configuration=SplitConfiguration(held_out=held_out),
+            train_sessions=tuple(key for key, held in by_key.items() if not held),
+            held_out_sessions=tuple(key for key, held in by_key.items() if held),
+        )
+
+    def _refuse_other_data(self, store: ClipStore) -> None:
+        from nwb_mivae.clips.writing import FRAME_RATE_TOLERANCE
+
+        shape = self.module.shape
+        sessions = store.sessions.values()
+        kinds = sorted({session.trace_kind for session in sessions})
+        auxiliary = sorted({len(session.auxiliary_names) for session in sessions})
+        if (store.height, store.width) != (shape.height, shape.width):
+            found = f"frames of {store.height} x {store.width} pixels"
+            expected = f"{shape.height} x {shape.width}"
+        elif abs(store.frame_rate / shape.frame_rate - 1) > FRAME_RATE_TOLERANCE:
+            found, expected = f"{store.frame_rate:.4g} frames per second", f"{shape.frame_rate:.4g}"
+        elif kinds != [shape.trace_kind]:
+            found, expected = f"traces of kind {', '.join(kinds)}", shape.trace_kind
+        elif auxiliary != [shape.n_auxiliary]:
+            found = f"{', '.join(map(str, auxiliary))} auxiliary variables"
+            expected = str(shape.n_auxiliary)
+        else:
+            return
+        raise ModelError(
+            found,
+            expected=f"{expected}, as the model was trained on",
+            remedy="prepare the sessions with the configuration of the model's own store",
+            file=store.path,
+        )
+
+    def _take(self, module: MiVAEModule, folder: Path) -> None:
+        from nwb_mivae.model.weights import DESCRIPTION_FILE
+
+        self._module = module
+        self.configuration = module.configuration
+        self._provenance = read_json(folder / DESCRIPTION_FILE).get("provenance") or {}
 
     def _attach(self, store: ClipStore, split: Split) -> None:
         self._store, self._split = store, split
@@ -158,7 +215,8 @@ class MiVAE:
             from nwb_mivae.inference import session_context
 
             self._contexts[session] = session_context(self.module, self.store, self.split, self._known(session))
-        return self._contexts[session]
+        context = self._contexts[session]
+        return None if context is None else context.to(self._device)
 
     def latents(self, session: str, *, progress: Progress | None = None) -> SessionLatents:
         """Latents of one session, of an animal trained on or not: means and variances on the session's clock."""
@@ -180,16 +238,26 @@ class MiVAE:
         what : {"frames", "traces"}
             ``frames``: luminance (B, T, H, W) in (0, 1) from activity; ``traces``: standardised activity (B, T, N)
             from frames.
+
+        Raises
+        ------
+        ModelError
+            If there is no such session, or ``what`` is neither.
         """
+        if what not in ("frames", "traces"):
+            raise ModelError(
+                f"{what!r} to generate", expected="frames or traces", remedy="name one of these two modalities"
+            )
         from nwb_mivae.clips import load_clips
         from nwb_mivae.inference import generate_frames, generate_traces
 
         context = self.context(session)
         batch = load_clips(self.store, self.split, session, starts, n_frames=self.module.shape.clip_frames)
+        batch = batch.to(self._device)
         if what == "frames":
-            frames: npt.NDArray[np.float32] = generate_frames(self.module, batch, context)[:, :, 0].numpy()
+            frames: npt.NDArray[np.float32] = generate_frames(self.module, batch, context)[:, :, 0].cpu().numpy()
             return frames
-        traces: npt.NDArray[np.float32] = generate_traces(self.module, batch, context).numpy()
+        traces: npt.NDArray[np.float32] = generate_traces(self.module, batch, context).cpu().numpy()
         return traces
 
     def evaluate(
@@ -233,24 +301,38 @@ class MiVAE:
         )
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Write the model as safetensors and JSON into ``folder``."""
+        """Write the model as safetensors and JSON, with where it came from, into a folder of its own.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds something other than a model, for example a whole run.
+        """
         from nwb_mivae.model import save_module
 
-        save_module(self.module, folder)
+        save_module(self.module, folder, provenance=dict(self._provenance))
 
     @classmethod
     def load(cls, folder: str | PathLike[str], store: ClipStore | None = None) -> MiVAE:
-        """Load a model folder, or a run (whose split is then used on ``store``); nothing in it is executed."""
+        """Load a model folder, or a run; nothing in it is executed.
+
+        With ``store``, the model is used on it: that of a run with the run's own split, hence on the run's own store.
+        For another store call :meth:`use`.
+        """
         from nwb_mivae.clips import Split
         from nwb_mivae.model import load_module
 
         run = Run.at(folder)
         model = cls()
-        model._module = load_module(run.model if run.model.is_dir() else Path(folder))
-        model.configuration = model._module.configuration
+        model_folder = run.model if run.model.is_dir() else Path(folder)
+        model._take(load_module(model_folder), model_folder)
         if store is not None:
             model.use(store, Split.load(run.split) if run.split.is_file() else None)
         return model
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module.parameters()).device
 
     def _known(self, session: str) -> str:
         if session not in self.store.sessions:

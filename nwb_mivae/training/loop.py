@@ -195,10 +195,13 @@ def fit(
     module = module.cpu().eval()
     if fabric.is_global_zero:
         save_checkpoint(run.checkpoint, module, optimiser, step=training.steps, belongs_to=belongs_to)
-        record = provenance_record(device=str(fabric.device), **settings)
+        subjects = sorted({store.sessions[key].subject for key in split.train_sessions})
+        record = provenance_record(device=str(fabric.device), train_subjects=subjects, **settings)
         save_module(module, run.model, provenance=record)
         split.save(run.split)
         write_json(run.provenance, record)
+    # Whoever goes on from here, in any process, finds the run complete.
+    fabric.barrier()
     return module
 
 
