@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Annotated
 
@@ -71,6 +72,9 @@ def about(
 
 def main() -> None:
     """Run the program; the entry point of the installed script."""
+    # Threads that wait for each other while spinning make training five times slower and more wherever another
+    # program wants the same cores. OpenMP reads this when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         application()
     except SystemExit as end:
