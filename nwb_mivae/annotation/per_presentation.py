@@ -49,11 +49,12 @@ class PresentationBins(NamedTuple):
 
 
 def presentation_bins(stored: StoredSession, latents: SessionLatents) -> Iterator[PresentationBins]:
-    """Sort the encoded frames by presentation table, presentation and frame of the presentation.
+    """Sort the encoded frames by presentation table, presentation and time since the presentation's first frame.
 
-    A row of the source's table may show one frame or a whole movie, so a frame's bin is its rank among *all* stored
-    frames of its row, encoded or not; a frame that was not encoded leaves a gap instead of moving the others.
-    Frames that belong to no row of a table are left out.
+    A row of the source's table may show one frame or a whole movie. Bins are as long as the frames of the table's
+    fastest movie, the same for all its rows; where movies of a table have different rates, the slower ones leave bins
+    empty. Bins are counted over *all* stored frames of a row, encoded or not, so that a frame that was not encoded
+    moves no other. Frames that belong to no row of a table are left out.
     """
     # A frame without a presentation points at the entry appended last: no path, no row.
     paths = np.append(stored.presentations["source_path"].to_numpy(dtype=object), "")
@@ -65,19 +66,16 @@ def presentation_bins(stored: StoredSession, latents: SessionLatents) -> Iterato
     for table in sorted({str(path) for path in paths if path}):
         members = np.flatnonzero((path_of_frame == table) & (row_of_frame >= 0))
         order = members[np.lexsort((time[members], row_of_frame[members]))]
-        is_first = np.diff(row_of_frame[order], prepend=-1) != 0
-        first = np.flatnonzero(is_first)[np.cumsum(is_first) - 1]
-        rank, offset = np.zeros(len(time), np.int64), np.zeros(len(time))
-        rank[order] = np.arange(len(order)) - first
-        offset[order] = time[order] - time[order[first]]
+        bin_of_frame, width = _bins(row_of_frame[order], time[order])
+        numbered = np.zeros(len(time), np.int64)
+        numbered[order] = bin_of_frame
         frames = np.flatnonzero(np.isin(latents.row, members))
         if not len(frames):
             continue
         stored_rows = latents.row[frames]
         rows, presentation = np.unique(row_of_frame[stored_rows], return_inverse=True)
-        bins = rank[stored_rows]
-        n_bins = int(bins.max()) + 1
-        offsets = np.array([np.median(offset[members[rank[members] == number]]) for number in range(n_bins)])
+        bins = numbered[stored_rows]
+        offsets = width * np.arange(int(bins.max()) + 1, dtype=np.float64)
         yield PresentationBins(
             table=table,
             rows=rows.astype(np.int64),
@@ -86,3 +84,19 @@ def presentation_bins(stored: StoredSession, latents: SessionLatents) -> Iterato
             presentation=presentation.astype(np.int64),
             bin=bins,
         )
+
+
+def _bins(row: npt.NDArray[np.int64], time: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], float]:
+    """Bin of each frame and the bins' width in seconds; frames are in order of row, then of time."""
+    first = np.flatnonzero(np.diff(row, prepend=row[:1] - 1))
+    showings = np.split(time, first[1:])
+    steps = [float(np.median(np.diff(times))) for times in showings if len(times) > 1]
+    # One row that is squeezed into too short a time must not cut all others into bins that are nearly all empty.
+    width = max(min(steps), 0.25 * float(np.median(steps))) if steps else 0.0
+    numbers = []
+    for times in showings:
+        count = np.arange(len(times))
+        nearest = np.rint((times - times[0]) / width).astype(np.int64) if len(times) > 1 else count
+        # Each frame has a bin of its own: one that is early by more than half a bin goes to the next.
+        numbers.append(np.maximum.accumulate(nearest - count) + count)
+    return np.concatenate(numbers) if numbers else np.zeros(0, np.int64), width

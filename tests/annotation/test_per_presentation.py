@@ -56,6 +56,39 @@ def test_a_frame_that_was_not_encoded_moves_no_other():
     np.testing.assert_array_equal(mean[0, 2:], latents.blocks["neural_shared"].mean)
 
 
+def test_movies_of_several_rates_keep_their_times_in_one_table():
+    # Two rows of 20 frames at 25 Hz, one of 24 frames at 30 Hz: by rank, the late bins would tell the wrong time.
+    time = np.concatenate(
+        [start + np.arange(count) / rate for start, count, rate in ((0, 20, 25), (5, 20, 25), (9, 24, 30))]
+    )
+    rows = [0] * 20 + [1] * 20 + [2] * 24
+    stored = stored_of([(SHOWN, row) for row in rows], time)
+    (bins,) = presentation_bins(stored, latents_for(stored, range(64)))
+    begins = time[[0, 20, 40]][bins.presentation]
+    assert np.all(np.diff(bins.offsets) > 0)
+    assert np.max(np.abs(bins.offsets[bins.bin] - (time[bins.frames] - begins))) <= 0.5 / 30 + 1e-9
+    assert len({*zip(bins.presentation.tolist(), bins.bin.tolist(), strict=True)}) == 64
+
+
+def test_a_late_frame_leaves_a_gap():
+    stored = stored_of([(SHOWN, 0)] * 4 + [(SHOWN, 1)] * 5, np.array([0, 1, 2, 4, 10, 11, 12, 13, 14]) / 30)
+    (bins,) = presentation_bins(stored, latents_for(stored, range(9)))
+    assert bins.bin.tolist() == [0, 1, 2, 4, 0, 1, 2, 3, 4]
+
+
+def test_frames_that_come_too_early_share_no_bin():
+    stored = stored_of([(SHOWN, 0)] * 4, np.array([0, 1, 1.2, 2.2]) / 30)
+    (bins,) = presentation_bins(stored, latents_for(stored, range(4)))
+    assert bins.bin.tolist() == [0, 1, 2, 3]
+
+
+def test_one_squeezed_row_does_not_multiply_the_bins():
+    time = np.concatenate([np.arange(10) / 30, 1 + np.arange(10) / 30, 2 + np.arange(10) / 3e4])
+    stored = stored_of([(SHOWN, row) for row in (0, 1, 2) for _ in range(10)], time)
+    (bins,) = presentation_bins(stored, latents_for(stored, range(30)))
+    assert len(bins.offsets) <= 40
+
+
 def test_frames_of_no_row_are_left_out():
     stored = stored_of([("", -1), (SHOWN, 0), (SHOWN, -1)])
     (bins,) = presentation_bins(stored, latents_for(stored, [0, 1, 2]))
