@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nwb_mivae.annotation.names import MODULE
 from nwb_mivae.annotation.record import ModelRecord
@@ -35,7 +35,8 @@ def annotate(
     """Write a copy of ``source`` with latents and attribution added.
 
     The copy is an export of the whole source: a new ``object_id`` for the file, the same ``identifier`` and, inside,
-    the same objects with their own ids. Results go to the processing module and the lab metadata ``mivae``:
+    the same objects with their own ids; HDF5 objects that no NWB schema describes are unknown to pynwb and stay behind,
+    data kept in other HDF5 files comes along. Results go to the processing module and the lab metadata ``mivae``:
 
     * ``latents_BLOCK`` (``LatentSeries``): posterior mean and variance (frames, latents), at frame onsets in seconds;
     * ``encoded_frames`` (``TimeIntervals``): start, stop, clip and split of these frames;
@@ -93,6 +94,7 @@ def annotate(
         _refuse_annotated(opened)
         add_results(opened, stored, latents, attribution, model, digest=digest)
         _keep_external_files(opened, out)
+        _decode_texts(opened)
         _load_masks(opened)
         with whole_file(out, overwrite=overwrite) as beside:
             _export(opened, beside)
@@ -115,11 +117,15 @@ def _refuse_annotated(opened: OpenedFile) -> None:
 
 
 def _keep_external_files(opened: OpenedFile, out: Path) -> None:
-    """Let movies named relative to the source be found from the copy's folder; those that are absent stay as named."""
+    """Let movies named relative to the source be found from the copy's folder; those that are absent stay as named.
+
+    They also stay as named where the way from folder to folder leads out of the user's home or over the root of the
+    disk: such a name tells of that disk as an absolute path does, and the copy is made to be shared.
+    """
     from pynwb.image import ImageSeries
 
     here, there = opened.path.resolve().parent, out.resolve().parent
-    if here == there:
+    if here == there or _common_folder(here, there) in Path.home().resolve().parents:
         return
     for series in opened.of_type(ImageSeries):
         if series.external_file is None:
@@ -133,20 +139,70 @@ def _keep_external_files(opened: OpenedFile, out: Path) -> None:
             series.set_modified()
 
 
+def _common_folder(here: Path, there: Path) -> Path:
+    try:
+        return Path(os.path.commonpath([here, there]))
+    except ValueError:  # two drives of Windows have nothing in common
+        return Path(here.anchor)
+
+
 def _is_relative_and_present(folder: Path, name: str) -> bool:
     return "://" not in name and not Path(name).is_absolute() and (folder / name).exists()
 
 
+def _decode_texts(opened: OpenedFile) -> None:
+    """Decode the file's own lists of texts where pynwb reads bytes, as MatNWB writes them.
+
+    Written anew they would otherwise become texts that begin with ``b'``.
+    """
+    from nwb_mivae.sessions.nwb import text_values
+
+    # Only what is modified is written anew; the file itself is, everything else is copied byte by byte.
+    fields = opened.nwbfile.fields
+    for name, values in fields.items():
+        if isinstance(values, list | tuple) and any(isinstance(value, bytes) for value in values):
+            fields[name] = tuple(text_values(values))
+
+
 def _load_masks(opened: OpenedFile) -> None:
-    """Read pixel and voxel masks at once; hdmf would copy them value by value, minutes for thousands of ROIs."""
+    """Read pixel and voxel masks at once; hdmf would copy them value by value, minutes for thousands of ROIs.
+
+    They are written in the source's chunks and compression.
+    """
     from hdmf.backends.hdf5.h5_utils import ContainerH5TableDataset
 
     for column in opened.nwbfile.objects.values():
         values = getattr(column, "data", None)
         # Compound values with references or text inside are hdmf's to resolve.
         if isinstance(values, ContainerH5TableDataset) and not any(values.types):
-            column.transform(lambda table: table.dataset[:])
+            column.transform(_as_stored)
             column.set_modified()
+
+
+def _as_stored(table: Any) -> Any:
+    from hdmf.backends.hdf5 import H5DataIO
+
+    stored = table.dataset
+    if stored.chunks is None:
+        return stored[:]
+    return H5DataIO(
+        stored[:],
+        chunks=stored.chunks,
+        maxshape=stored.maxshape,
+        compression=stored.compression,
+        compression_opts=stored.compression_opts,
+        shuffle=stored.shuffle,
+    )
+
+
+def _links_to_other_files(source: Path) -> bool:
+    import h5py
+
+    def is_external(_: str, link: object) -> bool | None:
+        return isinstance(link, h5py.ExternalLink) or None
+
+    with h5py.File(source, "r") as file:
+        return bool(file.visititems_links(is_external))
 
 
 def _export(opened: OpenedFile, beside: Path) -> None:
@@ -156,7 +212,13 @@ def _export(opened: OpenedFile, beside: Path) -> None:
     opened.nwbfile.generate_new_id(recurse=False)
     try:
         with NWBHDF5IO(str(beside), mode="w") as writing:
-            writing.export(src_io=opened.io, nwbfile=opened.nwbfile)
+            # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
+            # Everywhere else links stay, because without them pynwb builds every object anew.
+            writing.export(
+                src_io=opened.io,
+                nwbfile=opened.nwbfile,
+                write_args={"link_data": not _links_to_other_files(opened.path)},
+            )
     except Exception as problem:  # pynwb and hdmf raise every builtin there is for what they cannot write
         raise AnnotationError(
             f"a file that pynwb cannot export ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",

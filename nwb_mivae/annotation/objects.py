@@ -25,6 +25,7 @@ from nwb_mivae.annotation.record import ModelRecord, TrainingSession
 from nwb_mivae.annotation.sparse_frames import SparseFrames
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.provenance import package_version
+from nwb_mivae.sessions.nwb import text_values
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
@@ -86,7 +87,7 @@ def add_results(
 
 
 def _add_generator(nwbfile: Any) -> None:
-    before = [] if nwbfile.was_generated_by is None else [list(map(str, pair)) for pair in nwbfile.was_generated_by]
+    before = [] if nwbfile.was_generated_by is None else [list(text_values(pair)) for pair in nwbfile.was_generated_by]
     nwbfile.fields["was_generated_by"] = [*before, ["nwb_mivae", package_version()]]
     nwbfile.set_modified()
 

@@ -253,6 +253,18 @@ def test_movies_beside_the_source_are_found_from_the_copy(tmp_path: Path):
         assert list(reading.read().stimulus_template["movie"].external_file[:]) == ["movie.mp4"]
 
 
+def test_no_movie_is_named_by_the_way_over_the_root_or_through_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    homes = tmp_path / "homes"
+    monkeypatch.setattr(Path, "home", lambda: homes / "bob")
+    (homes / "alice").mkdir(parents=True)
+    (homes / "alice" / "movie.mp4").write_bytes(b"not really")
+    source = write_source(homes / "alice" / "movie.nwb", movie="movie.mp4")
+    for out in (homes / "bob" / "movie.nwb", tmp_path / "scratch" / "movie.nwb"):
+        with NWBHDF5IO(str(run(source, stored_for(source), out)), "r") as reading:
+            assert list(reading.read().stimulus_template["movie"].external_file[:]) == ["movie.mp4"]
+        assert b"alice" not in out.read_bytes()
+
+
 def test_movies_that_are_absent_stay_as_named(tmp_path: Path):
     (tmp_path / "data").mkdir()
     source = write_source(tmp_path / "data" / "movie.nwb", movie="movie.mp4")
@@ -273,6 +285,53 @@ def test_masks_and_references_are_copied_as_they_were(tmp_path: Path):
         nwbfile = reading.read()
         traces = nwbfile.processing["ophys"]["DfOverF"]["DfOverF"]
         assert nwbfile.intervals["natural_movie_presentations"]["timeseries"][3][0].timeseries is traces
+
+
+def test_masks_keep_their_compression(tmp_path: Path):
+    source = write_source(tmp_path / "masks.nwb")
+    with h5py.File(source, "r+") as file:
+        table = file[PLANE]
+        before, described = table["pixel_mask"][:], dict(table["pixel_mask"].attrs)
+        del table["pixel_mask"]
+        mask = table.create_dataset("pixel_mask", data=before, chunks=(4,), maxshape=(None,), compression="gzip")
+        mask.attrs.update(described)
+        table["pixel_mask_index"].attrs["target"] = mask.ref
+    with h5py.File(run(source, stored_for(source)), "r") as file:
+        mask = file[PLANE]["pixel_mask"]
+        assert (mask.chunks, mask.maxshape, mask.compression) == ((4,), (None,), "gzip")
+        np.testing.assert_array_equal(mask[:], before)
+
+
+def test_texts_that_were_written_as_ascii_stay_texts(tmp_path: Path):
+    source = write_source(tmp_path / "matlab.nwb")
+    with h5py.File(source, "r+") as file:
+        general, ascii_text = file["general"], h5py.string_dtype("ascii")
+        for name in ("experimenter", "related_publications"):
+            general.pop(name, None)
+            general.create_dataset(name, data=["Doe, Jane"], dtype=ascii_text)
+        general.create_dataset("was_generated_by", data=[["MatNWB", "2.7"]], dtype=ascii_text)
+    out = run(source, stored_for(source))
+    with h5py.File(out, "r") as file:
+        for name in ("experimenter", "related_publications"):
+            assert list(file["general"][name].asstr()[:]) == ["Doe, Jane"]
+        assert file["general/was_generated_by"].asstr()[0].tolist() == ["MatNWB", "2.7"]
+
+
+def test_data_kept_in_another_file_comes_along(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    source = write_source(tmp_path / "data" / "linked.nwb")
+    with h5py.File(source, "r+") as file, h5py.File(tmp_path / "data" / "raw.h5", "w") as raw:
+        traces = file["processing/ophys/DfOverF/DfOverF"]
+        expected = traces["data"][:]
+        file.copy(traces["data"], raw, "data")
+        del traces["data"]
+        traces["data"] = h5py.ExternalLink("raw.h5", "/data")
+    out = run(source, stored_for(source), tmp_path / "results" / "linked.nwb")
+    with h5py.File(out, "r") as file:
+        traces = file["processing/ophys/DfOverF/DfOverF"]
+        assert isinstance(traces.get("data", getlink=True), h5py.HardLink)
+        np.testing.assert_array_equal(traces["data"][:], expected)
+    assert problems(out) == []
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
