@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,6 @@ from nwb_mivae.alignment.configuration import LAG_OF_KIND, AlignmentConfiguratio
 from nwb_mivae.alignment.resampling import counts_in_intervals, interpolated, interval_weights
 from nwb_mivae.errors import AlignmentError
 from nwb_mivae.sessions.session import SampledTraces, Session, SpikeTrains, Traces
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["align"]
 
@@ -62,7 +59,7 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
     elif isinstance(traces, SpikeTrains):
         kept = np.arange(traces.n_cells)
         neural = counts_in_intervals(traces, start, stop, kept)
-        valid = (start >= traces.interval[0]) & (stop <= traces.interval[1])
+        valid = _within(start, stop, traces.observed)
         neural[~valid] = 0
     else:
         raise AlignmentError(
@@ -72,6 +69,8 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
             file=session.provenance.path,
             object_path=traces.path,
         )
+    invalid = _touches(np.minimum(start, clock.time), np.maximum(stop, clock.stop_time), session.invalid_times)
+    neural[invalid], valid = 0, valid & ~invalid
     if not valid.any():
         known = traces.interval
         raise AlignmentError(
@@ -130,9 +129,27 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
             cells=len(kept),
             cells_dropped=traces.n_cells - len(kept),
             auxiliary_filled=filled,
-            notes=_notes(session.presentations, clock, traces, clock_rate, configuration),
+            notes=_notes(session, clock, traces, clock_rate, configuration, int(invalid.sum())),
         ),
     )
+
+
+def _within(
+    start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], intervals: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Whether each ``[start, stop]`` lies in one of the intervals (K, 2), which are in order and apart."""
+    number = np.searchsorted(intervals[:, 0], start, side="right") - 1
+    return np.asarray((number >= 0) & (stop <= intervals[number, 1]))
+
+
+def _touches(
+    start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], intervals: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Whether each ``[start, stop]`` shares any time with one of the intervals (K, 2), in any order."""
+    touches = np.zeros(len(start), dtype=bool)
+    for begin, end in intervals:
+        touches |= (start < end) & (stop > begin)
+    return touches
 
 
 def _usable_traces(session: Session) -> Traces:
@@ -269,19 +286,27 @@ def _auxiliary(
 
 
 def _notes(
-    presentations: pd.DataFrame,
+    session: Session,
     clock: StimulusClock,
     traces: Traces,
     clock_rate: float,
     configuration: AlignmentConfiguration,
+    n_invalid: int,
 ) -> list[str]:
     notes = []
+    if not session.provenance.subject_id:
+        notes.append(
+            "The file names no subject: the session counts as an animal of its own. If another session is of the same "
+            "animal, holding one of them out does not hold out the animal."
+        )
+    if n_invalid:
+        notes.append(f"{n_invalid} frames lie in times that the file marks as invalid; they were masked.")
     if clock.on_clock:
         notes.append(
             f"{clock.on_clock} presentations longer than {configuration.static_longer_than:g} s were laid on a clock "
             f"of about {clock_rate:.4g} Hz."
         )
-    unknown_stop = int(presentations["stop_time"].isna().sum())
+    unknown_stop = int(session.presentations["stop_time"].isna().sum())
     if unknown_stop:
         notes.append(f"{unknown_stop} presentations have no stop time; it was taken from the start of the next.")
     if isinstance(traces, SampledTraces) and traces.rate < 0.75 * clock.frame_rate:

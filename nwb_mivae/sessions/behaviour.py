@@ -68,6 +68,10 @@ def _read(file: OpenedFile, name: str, series: Any) -> BehaviourSeries | None:
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1) or shape[0] < 2:
         file.note("info", path, f"data of shape {shape} is no single trace; left out of behaviour")
         return None
+    kind = np.asarray(stored[:1]).dtype.kind
+    if kind not in "biuf":
+        file.note("info", path, "data that are no numbers; left out of behaviour")
+        return None
     values = np.asarray(stored[:], dtype=np.float64).ravel()
     if area is None:
         values = values * float(series.conversion) + float(series.offset or 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,9 @@ def read_units(file: OpenedFile, configuration: SessionsConfiguration) -> tuple[
     if spike_times.size == 0:
         raise file.refusal("units without a spike", expected="spike times", object_path=f"{path}/spike_times")
     unit_ends = np.cumsum([len(train) for train in trains], dtype=np.int64)
-    return SpikeTrains(spike_times, unit_ends, interval=_interval(file, spike_times), path=path), cells
+    observed = _observed(file, keep, spike_times)
+    interval = (float(observed[0, 0]), float(observed[-1, 1]))
+    return SpikeTrains(spike_times, unit_ends, interval=interval, path=path, observed=observed), cells
 
 
 def _refuse_damaged_index(file: OpenedFile, path: str) -> None:
@@ -131,7 +134,7 @@ def _good_units(
         ("presence_ratio", quality.minimum_presence_ratio, -1.0),
     ):
         if limit is not None and column in properties:
-            keep &= sign * properties[column].astype(np.float64) <= sign * limit
+            keep &= sign * pd.to_numeric(pd.Series(properties[column]), errors="coerce").to_numpy() <= sign * limit
     if not keep.any():
         raise file.refusal(
             f"{n_units} units, none of which passes the quality criteria",
@@ -209,15 +212,51 @@ def _positions(file: OpenedFile, electrode: npt.NDArray[np.int64]) -> npt.NDArra
     return positions
 
 
-def _interval(file: OpenedFile, spike_times: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _observed(
+    file: OpenedFile, keep: npt.NDArray[np.int64], spike_times: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Intervals (K, 2) in which all these units were observed, in order and apart."""
     units = file.nwbfile.units
+    path = file.path_of(units)
     if "obs_intervals" in units.colnames:
-        observed = np.asarray(units["obs_intervals"].target.data[:], dtype=np.float64)
-        if observed.size and np.isfinite(observed).all():
-            return float(observed.min()), float(observed.max())
-    file.note(
-        "guess",
-        file.path_of(units),
-        "no observation intervals; spikes count as observed from the first to the last one",
-    )
-    return float(spike_times.min()), float(spike_times.max())
+        column = units["obs_intervals"]
+        ends = np.asarray(column.data[:], dtype=np.int64)
+        stored = np.asarray(column.target.data[:], dtype=np.float64).reshape(-1, 2)
+        own = [stored[ends[row - 1] if row else 0 : ends[row]] for row in keep]
+        every = _told_by(own, len(own))
+        some = _told_by(own, 1)
+        if every.size and 2 * np.diff(every).sum() >= np.diff(some).sum():
+            if np.diff(every).sum() < np.diff(some).sum():
+                file.note("info", path, "units were observed at different times; used are the times common to all")
+            return every
+        if some.size:
+            file.note(
+                "warning",
+                path,
+                "units were observed at different times with little in common; a unit counts as silent where it was "
+                "not observed and others were",
+            )
+            return some
+    file.note("guess", path, "no observation intervals; spikes count as observed from the first to the last one")
+    return np.array([[spike_times.min(), spike_times.max()]], dtype=np.float64)
+
+
+def _told_by(intervals: Sequence[npt.NDArray[np.float64]], least: int) -> npt.NDArray[np.float64]:
+    """Times (K, 2) covered by at least so many of the sets of intervals."""
+    edges, steps = [], []
+    for own in intervals:
+        usable = own[np.isfinite(own).all(axis=1) & (own[:, 1] > own[:, 0])]
+        usable = usable[np.argsort(usable[:, 0], kind="stable")]
+        # Intervals of one unit that overlap or meet are one: each instant counts once for each unit.
+        last = np.maximum.accumulate(usable[:, 1]) if len(usable) else np.zeros(0)
+        begins = np.r_[True, usable[1:, 0] > last[:-1]] if len(usable) else np.zeros(0, dtype=bool)
+        edges += [usable[begins, 0], last[np.r_[begins[1:], True]] if len(usable) else last]
+        steps += [np.ones(int(begins.sum())), -np.ones(int(begins.sum()))]
+    edge, step = np.concatenate(edges), np.concatenate(steps)
+    # At one instant beginnings come before ends, so that intervals that meet are not torn apart.
+    order = np.lexsort((-step, edge))
+    edge, covered = edge[order], np.cumsum(step[order]) >= least
+    begins = np.flatnonzero(covered & ~np.r_[False, covered[:-1]])
+    stops = np.flatnonzero(~covered & np.r_[False, covered[:-1]])
+    found = np.stack([edge[begins], edge[stops]], axis=1)
+    return found[found[:, 1] > found[:, 0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import os
 from collections import defaultdict
 from os import PathLike, fspath
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -22,7 +23,12 @@ LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)
 
 
 def luminance(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Colour ``(..., 3 or 4)`` to luminance ``(...)``, uint8: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded."""
+    """Colour ``(..., 3 or 4)`` to luminance ``(...)``, uint8: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded.
+
+    One or two channels are grey, without and with an alpha channel, and are taken as they are.
+    """
+    if pixels.shape[-1] < len(LUMINANCE_WEIGHTS):
+        return pixels[..., 0]
     weights = np.asarray(LUMINANCE_WEIGHTS, dtype=np.float32)
     return np.asarray(np.rint(pixels[..., :3].astype(np.float32) @ weights), dtype=np.uint8)
 
@@ -79,7 +85,8 @@ class StimulusFolder:
                 return min(found, key=lambda path: (path.name != name, len(path.parts), str(path)))
         for relative in (stated, name) if has_suffix else ():
             path = self._beside / relative
-            if path.is_file():
+            # Unlike pathlib's, this answers no to names that no file can have, such as one of 300 letters.
+            if os.path.isfile(path):
                 return path
         return None
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions.session import Finding, Provenance
 
-__all__ = ["OpenedFile", "as_text", "open_nwb", "text_values"]
+__all__ = ["OpenedFile", "as_text", "open_nwb", "text_values", "truth", "unreadable_contents"]
 
 #: Warnings of pynwb and hdmf that a finding of ours says better, or that only concern who writes files.
 _REPEATED_WARNINGS = re.compile(
@@ -109,6 +109,13 @@ def text_values(values: Iterable[Any]) -> npt.NDArray[np.object_]:
     return result
 
 
+def truth(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """A column of booleans, numbers (NaN is false) or text as booleans."""
+    if values.dtype.kind in "biuf":
+        return np.asarray(np.nan_to_num(values.astype(np.float64)) > 0)
+    return np.isin(np.char.lower(text_values(values).astype(str)), ("true", "1", "1.0", "yes"))
+
+
 def open_nwb(path: str | PathLike[str]) -> OpenedFile:
     """Open a local NWB 2 file for reading, with the extensions it carries in itself.
 
@@ -136,6 +143,16 @@ def open_nwb(path: str | PathLike[str]) -> OpenedFile:
         if not _REPEATED_WARNINGS.search(message):
             opened.note("info", "", f"pynwb says: {message}")
     return opened
+
+
+def unreadable_contents(path: Path, problem: Exception) -> SessionError:
+    """The error for contents of a kind or shape that no room of the reader foresaw, or that HDF5 cannot read."""
+    return SessionError(
+        f"contents that cannot be read ({type(problem).__name__}: {_one_line(problem)})",
+        expected="an undamaged NWB 2 file",
+        remedy="check it with `python -m pynwb.validate`; if it is valid, report this as a bug with the file's layout",
+        file=path,
+    )
 
 
 def _unconstructable(path: Path, problem: Exception) -> SessionError:

@@ -25,7 +25,7 @@ from nwb_mivae.sessions.conventions import (
     VALID_CELL_COLUMNS,
     plain,
 )
-from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values
+from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
 from nwb_mivae.sessions.positions import cell_positions
 from nwb_mivae.sessions.session import CELL_COLUMNS, SampledTraces, TraceCandidate, TraceKind
 
@@ -371,7 +371,7 @@ def _valid_columns(file: OpenedFile, item: RoiSeries, configuration: SessionsCon
         if name in names:
             flags = np.asarray(item.table[name].data[:])
             flags = flags.reshape(len(flags), -1)[:, 0]
-            keep &= flags[item.rows].astype(np.float64) > 0
+            keep &= truth(flags)[item.rows]
             _say_dropped(file, item, keep, f"`{name}` is false")
             break
     if MASK_TYPE_COLUMN in names:

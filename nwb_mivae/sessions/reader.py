@@ -6,12 +6,14 @@ import re
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from nwb_mivae.sessions.behaviour import read_behaviour
 from nwb_mivae.sessions.configuration import SessionsConfiguration
 from nwb_mivae.sessions.ecephys import has_units, read_units, units_candidate
-from nwb_mivae.sessions.nwb import OpenedFile, open_nwb
+from nwb_mivae.sessions.nwb import OpenedFile, open_nwb, unreadable_contents
 from nwb_mivae.sessions.ophys import choose_series, find_series, read_series
 from nwb_mivae.sessions.session import CELL_COLUMNS, Session, TraceCandidate, Traces
 from nwb_mivae.sessions.stimulus import read_presentations
@@ -73,11 +75,15 @@ def read_session(
             templates=catalogue.found,
             missing_templates=catalogue.missing,
             behaviour=read_behaviour(file),
+            invalid_times=_invalid_times(file),
             provenance=file.provenance(),
             findings=file.findings,
             candidates=candidates,
             on_close=file.close,
         )
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as problem:
+        file.close()
+        raise unreadable_contents(file.path, problem) from problem
     except BaseException:
         file.close()
         raise
@@ -104,6 +110,18 @@ def _read_traces(
         return None, pd.DataFrame(columns=list(CELL_COLUMNS)), candidates
     traces, cells = read_series(file, chosen, configuration)
     return traces, cells, candidates
+
+
+def _invalid_times(file: OpenedFile) -> npt.NDArray[np.float64]:
+    """Intervals (K, 2) that the file itself says are not to be used."""
+    table = file.nwbfile.invalid_times
+    if table is None or len(table) == 0:
+        return np.zeros((0, 2))
+    times = np.stack(
+        [np.asarray(table[name].data[:], dtype=np.float64) for name in ("start_time", "stop_time")], axis=1
+    )
+    file.note("info", file.path_of(table), f"{len(times)} intervals marked as invalid; frames in them are masked")
+    return times[np.isfinite(times).all(axis=1)]
 
 
 def _key(path: Path) -> str:

@@ -133,6 +133,8 @@ class SpikeTrains(Traces):
         Where each unit's spikes end in ``spike_times`` (NWB's index convention).
     interval : tuple of float
         First and last time, in seconds, at which spikes could have been seen.
+    observed : ndarray of float64, (K, 2), optional
+        Intervals in which every cell was observed, in order and apart; by default ``interval`` is the only one.
     """
 
     kind: TraceKind = "spikes"
@@ -145,9 +147,11 @@ class SpikeTrains(Traces):
         *,
         interval: tuple[float, float],
         path: str,
+        observed: FloatArray | None = None,
     ) -> None:
         self.spike_times = spike_times
         self.unit_ends = unit_ends
+        self.observed = np.array([interval]) if observed is None else observed
         self._interval = interval
         self.path = path
 
@@ -270,6 +274,8 @@ class Session:
         Template name to the file that was looked for, or the reason why there are no pixels.
     behaviour : mapping of str to BehaviourSeries
         ``"running"`` and ``"pupil"`` where present; other names as in the file.
+    invalid_times : ndarray of float64, (K, 2)
+        Intervals, in seconds, that the file says are not to be used.
     findings : list of Finding
         What was found, chosen, guessed and left out.
     candidates : list of TraceCandidate
@@ -284,6 +290,7 @@ class Session:
     missing_templates: Mapping[str, str]
     behaviour: Mapping[str, BehaviourSeries]
     provenance: Provenance
+    invalid_times: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     findings: list[Finding] = field(default_factory=list)
     candidates: list[TraceCandidate] = field(default_factory=list)
     on_close: Callable[[], None] | None = None

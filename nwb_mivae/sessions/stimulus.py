@@ -31,7 +31,7 @@ from nwb_mivae.sessions.conventions import (
     stimulus_stem,
 )
 from nwb_mivae.sessions.movies import ExternalMovie
-from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values
+from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
 from nwb_mivae.sessions.session import PRESENTATION_COLUMNS, Template
 from nwb_mivae.sessions.templates import TemplateCatalogue, has_pixels, is_session_movie, stated_files
 
@@ -133,7 +133,7 @@ def _tables(file: OpenedFile, catalogue: TemplateCatalogue) -> Iterator[_Showing
 
 
 def _table_rows(file: OpenedFile, catalogue: TemplateCatalogue, table: Any) -> _Showings | None:
-    path, names, n_rows = file.path_of(table), table.colnames, len(table)
+    path, names, n_rows = file.path_of(table), _single_valued(file, table), len(table)
     template_column = next((name for name in TEMPLATE_COLUMNS if name in names), None)
     image_column = next((name for name in IMAGE_NAME_COLUMNS if name in names), None)
     frame_column = next((name for name in FRAME_COLUMNS if name in names), None)
@@ -159,7 +159,7 @@ def _table_rows(file: OpenedFile, catalogue: TemplateCatalogue, table: Any) -> _
         file.note("info", path, f"{n_rows} rows with parameters and no frames")
     for name in BLANK_COLUMNS:
         if name in names:
-            blank |= _truth(_column(table, name))
+            blank |= truth(_column(table, name))
     block = np.full(n_rows, -1, dtype=np.int64)
     for name in BLOCK_COLUMNS:
         if name in names:
@@ -348,7 +348,7 @@ def _in_order(file: OpenedFile, showings: _Showings) -> _Showings:
         showings = showings.of(known)
     showings = showings.of(np.argsort(showings.start, kind="stable"))
     n_rows = len(showings.start)
-    endless = ~(showings.stop > showings.start)
+    endless = ~(showings.stop > showings.start) | np.isinf(showings.stop)
     if n_rows and endless.any():
         gaps = np.diff(showings.start)
         usual = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else np.nan
@@ -430,7 +430,7 @@ def _has_own_length(catalogue: TemplateCatalogue, template: Template) -> bool:
 
 def _with_a_duration(file: OpenedFile, showings: _Showings) -> _Showings:
     """Rows that last: a single onset of something of unknown length says too little to be used."""
-    lasting = showings.stop > showings.start
+    lasting = (showings.stop > showings.start) & np.isfinite(showings.stop)
     if not lasting.all():
         count = f"{int((~lasting).sum())} of {len(lasting)} rows"
         file.note("warning", showings.path, f"{count} last no time or an unknown one, left out")
@@ -487,6 +487,22 @@ def _without_overlap(file: OpenedFile, catalogue: TemplateCatalogue, sources: li
     return kept
 
 
+def _single_valued(file: OpenedFile, table: Any) -> list[str]:
+    """Columns with one value a row. What a ragged column stores is where its rows end, and means nothing here."""
+    single = [name for name in table.colnames if _is_plain(table[name])]
+    known = (*TEMPLATE_COLUMNS, *IMAGE_NAME_COLUMNS, *FRAME_COLUMNS, *BLOCK_COLUMNS, *BLANK_COLUMNS)
+    left_out = [name for name in table.colnames if name in known and name not in single]
+    if left_out:
+        file.note("warning", file.path_of(table), f"columns with several values a row, not used: {', '.join(left_out)}")
+    return single
+
+
+def _is_plain(column: Any) -> bool:
+    from hdmf.common import VectorIndex
+
+    return not isinstance(column, VectorIndex) and len(np.shape(column.data)) == 1
+
+
 def _column(table: Any, name: str) -> npt.NDArray[Any]:
     """A column in one read, not row by row."""
     return np.asarray(table[name].data[:])
@@ -501,13 +517,6 @@ def _frame_numbers(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt
         numbers = pd.to_numeric(pd.Series(decoded), errors="coerce").to_numpy(dtype=np.float64)
     blank = ~np.isfinite(numbers) | np.isin(numbers, BLANK_CODES) | (numbers < 0)
     return np.where(blank, BLANK, np.nan_to_num(numbers)).astype(np.int64), blank
-
-
-def _truth(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """A column of booleans, numbers (NaN is false) or text as booleans."""
-    if values.dtype.kind in "biuf":
-        return np.asarray(np.nan_to_num(values.astype(np.float64)) > 0)
-    return np.isin(np.char.lower(text_values(values).astype(str)), ("true", "1", "1.0", "yes"))
 
 
 def _check_references(file: OpenedFile, table: Any) -> None:

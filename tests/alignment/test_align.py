@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nwb_mivae.alignment import AlignmentConfiguration, align
 from nwb_mivae.errors import AlignmentError, ConfigurationError
-from nwb_mivae.sessions.session import Finding, Traces
+from nwb_mivae.sessions.session import Finding, SpikeTrains, Traces
 from tests.alignment.sessions import make_session, movie, presentation_table, sampled, series, spiking
 
 
@@ -203,7 +203,8 @@ def test_report_can_be_written_and_says_what_was_done():
     assert report["presentations_on_clock"] == 20
     assert report["n_frames"] == 200
     assert report["masked_share"] == pytest.approx(1 - report["n_valid"] / 200)
-    assert len(report["notes"]) == 3
+    assert len(report["notes"]) == 4
+    assert "names no subject" in report["notes"][0]
     assert aligned.subject == "mouse_session"
 
 
@@ -288,3 +289,32 @@ def test_unknown_kinds_of_traces_are_refused():
 def test_impossible_settings_are_refused():
     with pytest.raises(ConfigurationError, match="gap_factor"):
         AlignmentConfiguration.from_mapping({"gap_factor": 0.5})
+
+
+def test_frames_in_times_that_the_file_marks_as_invalid_are_masked():
+    start = np.arange(10) * 0.1
+    timestamps = np.arange(0, 3, 0.05)
+    session = make_session(
+        presentation_table(start, start + 0.1, np.arange(10)), sampled(timestamps, np.ones((60, 2))), [movie(10)]
+    )
+    session.invalid_times = np.array([[0.72, 0.73], [0.25, 0.3]])
+    aligned = align(session, AlignmentConfiguration(lag=0.0))
+    assert np.flatnonzero(~aligned.valid).tolist() == [2, 7]
+    assert not aligned.neural[~aligned.valid].any()
+    assert any("marks as invalid" in note for note in aligned.report.notes)
+    later = align(session, AlignmentConfiguration(lag=0.2))
+    assert np.flatnonzero(~later.valid).tolist() == [0, 1, 2, 5, 6, 7]
+
+
+def test_frames_between_observation_intervals_are_masked():
+    start = np.arange(10) * 0.1
+    trains = SpikeTrains(
+        np.array([0.05, 0.95]),
+        np.array([2]),
+        interval=(0.0, 1.0),
+        path="units",
+        observed=np.array([[0.0, 0.31], [0.59, 1.01]]),
+    )
+    session = make_session(presentation_table(start, start + 0.1, np.arange(10)), trains, [movie(10)])
+    aligned = align(session, AlignmentConfiguration(lag=0.0))
+    assert np.flatnonzero(~aligned.valid).tolist() == [3, 4, 5]

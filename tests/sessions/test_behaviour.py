@@ -66,3 +66,13 @@ def test_only_acquisition_and_processing_hold_behaviour(tmp_path: Path, where: s
     (nwbfile.add_stimulus if where == "stimulus" else nwbfile.add_scratch)(series("running_speed", np.arange(5.0)))
     with opened(nwbfile, tmp_path) as session:
         assert session.behaviour == {}
+
+
+def test_series_of_text_are_left_out(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    container = BehavioralTimeSeries(name="BehavioralTimeSeries")
+    nwbfile.create_processing_module("behavior", "behaviour").add(container)
+    container.add_timeseries(TimeSeries(name="state", data=["run", "rest"], unit="n.a.", rate=1.0, starting_time=0.0))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert not session.behaviour
+        assert any("no numbers" in finding.message for finding in session.findings)

@@ -190,3 +190,28 @@ def test_damaged_units_beside_good_traces_do_not_matter(tmp_path: Path) -> None:
         file["units/spike_times_index"][:] = 200
     with read_session(path) as session:
         assert session.traces is not None
+
+
+def test_gaps_between_observation_intervals_are_kept(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_unit(spike_times=[0.5, 6.0], obs_intervals=[[0.0, 2.0], [5.0, 6.0], [6.0, 9.0]])
+    nwbfile.add_unit(spike_times=[1.0], obs_intervals=[[1.0, 9.0]])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert spikes_of(session).observed.tolist() == [[1.0, 2.0], [5.0, 9.0]]
+        assert spikes_of(session).interval == (1.0, 9.0)
+        assert any("times common to all" in finding.message for finding in session.findings)
+
+
+def test_units_observed_at_different_times_are_warned_of(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_unit(spike_times=[0.5], obs_intervals=[[0.0, 2.0]])
+    nwbfile.add_unit(spike_times=[5.5], obs_intervals=[[5.0, 6.0]])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert spikes_of(session).observed.tolist() == [[0.0, 2.0], [5.0, 6.0]]
+        assert any(item.level == "warning" and "counts as silent" in item.message for item in session.findings)
+
+
+def test_a_quality_that_is_text_fails_its_criterion(tmp_path: Path) -> None:
+    path = write(units_file({"presence_ratio": ["0.99", "n/a", "0.2", "1.0"]}), tmp_path / "a.nwb")
+    with read_session(path) as session:
+        assert session.cells["id"].tolist() == [50, 53]

@@ -116,3 +116,13 @@ def test_without_a_folder_only_beside_the_file(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="no such folder"):
         StimulusFolder(tmp_path / "movies", tmp_path / "a.nwb")
+
+
+def test_one_or_two_channels_are_grey() -> None:
+    pixels = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    assert luminance(pixels).tolist() == [[0, 2], [4, 6]]
+    assert luminance(pixels[..., 1:]).tolist() == [[1, 3], [5, 7]]
+
+
+def test_a_name_too_long_for_a_file_is_not_found(tmp_path: Path) -> None:
+    assert StimulusFolder(None, tmp_path / "a.nwb").find("x" * 300 + ".mp4") is None

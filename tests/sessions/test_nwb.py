@@ -160,3 +160,20 @@ def test_text_is_text_whatever_wrote_it() -> None:
     assert [as_text(value) for value in (None, b"caf\xc3\xa9", "x", 3)] == ["", "café", "x", "3"]
     assert text_values(np.array([b"a", b"b"])).tolist() == ["a", "b"]
     assert text_values([]).shape == (0,)
+
+
+def test_contents_that_nobody_foresaw_are_refused_and_the_file_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nwb_mivae.sessions import read_session, reader
+
+    def read(_: object) -> None:
+        raise OSError("Can't synchronously read data (inflate() failed)")
+
+    monkeypatch.setattr(reader, "read_behaviour", read)
+    path = write(new_file(), tmp_path / "a.nwb")
+    with pytest.raises(SessionError, match="inflate") as caught:
+        read_session(path)
+    assert caught.value.remedy is not None
+    with h5py.File(path, "r+"):
+        pass

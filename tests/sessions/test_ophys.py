@@ -324,3 +324,11 @@ def test_a_file_without_activity_is_a_session_without_traces(tmp_path: Path) -> 
         assert session.cells.empty
         assert session.presentations.empty
         assert any("no neural activity" in message for message in messages(session, "warning"))
+
+
+def test_cells_marked_in_words(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, 3, columns={"iscell": ["yes", "no", "True"]})
+    add_traces(nwbfile, table, np.zeros((5, 3)))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells["id"].tolist() == [100, 102]

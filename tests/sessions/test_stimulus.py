@@ -511,3 +511,31 @@ def test_any_table_reduces_to_ordered_rows_that_cover_the_same_showings(
     assert [order[row] for row in table["source_row"]] == sorted(order[row] for row in table["source_row"])
     for _, rows in table[table["frame"] >= 0].groupby("frame"):
         assert rows["repeat"].tolist() == list(range(len(rows)))
+
+
+def test_columns_with_several_values_a_row_are_not_used(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "movie", pixels_of(4), rate=2.0)
+    table = add_table(
+        nwbfile, "movie_presentations", start_time=[0.0, 2.0], stop_time=[2.0, 4.0], block=[[1, 2], [3, 4]]
+    )
+    table.add_column(name="frame", description="frames of each showing", data=[0, 1, 2, 0, 1], index=[3, 5])
+    session = opened(nwbfile, tmp_path)
+    assert column(session, "frame") == [0, 1, 2, 3] * 2
+    assert column(session, "block") == [-1] * 8
+    assert "not used: block, frame" in said(session, "warning")
+
+
+def test_an_infinite_stop_is_an_unknown_one(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "movie", pixels_of(4))
+    add_table(nwbfile, "movie_presentations", start_time=[1.0], stop_time=[np.inf], frame=[0])
+    session = opened(nwbfile, tmp_path)
+    assert session.presentations.empty
+    assert "1 of 1 rows last no time or an unknown one" in said(session, "warning")
+
+
+def test_invalid_times_are_read(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_invalid_time_interval(start_time=1.5, stop_time=2.5)
+    assert opened(nwbfile, tmp_path).invalid_times.tolist() == [[1.5, 2.5]]
