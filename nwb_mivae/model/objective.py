@@ -66,7 +66,7 @@ def matching_loss(neural: Gaussian, stimulus: Gaussian, content: Tensor, log_sca
 def cross_covariance(shared: Tensor, private: Tensor) -> Tensor:
     """Mean squared correlation between shared ``(B, T, K)`` and private ``(B, T, M)`` latents over the batch."""
     first, second = shared.flatten(0, 1), private.flatten(0, 1)
-    first = (first - first.mean(0)) / (first.std(0) + 1e-3)
-    second = (second - second.mean(0)) / (second.std(0) + 1e-3)
+    first = (first - first.mean(0)) / (first.std(0, correction=0) + 1e-3)
+    second = (second - second.mean(0)) / (second.std(0, correction=0) + 1e-3)
     with full_precision(first):
         return (first.T @ second / len(first)).square().mean()

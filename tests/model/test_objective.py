@@ -136,3 +136,12 @@ def test_cross_covariance_of_equal_independent_and_constant_blocks() -> None:
     found.backward()
     assert constant.grad is not None
     assert torch.isfinite(constant.grad).all()
+
+
+def test_cross_covariance_of_a_single_frame_is_nothing_and_not_nan() -> None:
+    shared = torch.randn(1, 1, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    found = cross_covariance(shared, torch.ones(1, 1, 2))
+    assert found.item() == 0.0
+    found.backward()
+    assert shared.grad is not None
+    assert torch.isfinite(shared.grad).all()
