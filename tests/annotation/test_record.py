@@ -28,7 +28,7 @@ def test_a_record_names_the_weights_and_the_sessions(tmp_path: Path):
 
 
 def test_the_command_line_and_the_machine_stay_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    private = "/" + "home/alice/unpublished"
+    private = "/mnt/alice/unpublished"
     monkeypatch.setattr(sys, "argv", ["nwb-mivae", "train", f"{private}/store", "--out", f"{private}/run"])
     saved = {
         "format": 1,
@@ -49,7 +49,7 @@ def test_the_command_line_and_the_machine_stay_behind(tmp_path: Path, monkeypatc
     assert shared["provenance"]["split"] == {"seed": 3}
 
 
-@pytest.mark.parametrize("path", ["/home/someone/data/a.nwb", "C:\\data\\a.nwb", "a.nwb"])
+@pytest.mark.parametrize("path", ["/mnt/someone/data/a.nwb", "C:\\data\\a.nwb", "a.nwb"])
 def test_folders_of_somebodys_machine_are_left_out(tmp_path: Path, path: str):
     stored = stored_for(write_source(tmp_path / "a.nwb"))
     stored = replace(stored, source={**stored.source, "path": path, "asset": "dandi:000728/0.1/a.nwb"})
