@@ -7,9 +7,10 @@ import hashlib
 import itertools
 import re
 import subprocess
+import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,38 @@ def test_everything_required_is_pinned_and_the_pin_lies_in_the_range(project: di
     for name, specifiers in asked:
         assert name in exact, f"{name} is required and not in constraints.txt"
         assert exact[name] in SpecifierSet(specifiers), f"{name}: {exact[name]} is not {specifiers}"
+
+
+#: Distributions whose package has another name.
+DISTRIBUTION_OF = {"PIL": "pillow", "yaml": "pyyaml", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+
+
+def names_of(texts: list[str]) -> set[str]:
+    return {normalised(re.match(r"[A-Za-z0-9_.-]+", text)[0]) for text in texts}  # type: ignore[index]
+
+
+def third_party_in(paths: Iterable[Path]) -> set[str]:
+    tops = {name.split(".")[0] for path in paths for name in imports(path)} - {"nwb_mivae", "tests", "__future__"}
+    return {normalised(DISTRIBUTION_OF.get(top, top)) for top in tops - set(sys.stdlib_module_names)}
+
+
+def test_what_is_imported_is_required_and_what_is_required_is_imported(project: dict[str, Any]) -> None:
+    required_always = names_of(project["project"]["dependencies"])
+    extras = {key: names_of(texts) for key, texts in project["project"]["optional-dependencies"].items()}
+    in_simulation = [path for path in modules() if room_of(path) == "simulation"]
+    elsewhere = third_party_in(path for path in modules() if room_of(path) != "simulation")
+
+    assert elsewhere == required_always
+    # Its photographs are found, not imported, in two more packages.
+    assert third_party_in(in_simulation) <= required_always | extras["simulation"]
+    assert extras["simulation"] - {"scikit-image", "scikit-learn"} <= third_party_in(in_simulation)
+    tests = third_party_in((ROOT / "tests").rglob("*.py"))
+    assert tests <= required_always | extras["simulation"] | extras["test"]
+
+    folder = ROOT / "extensions" / "ndx-mivae"
+    extension = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    package = third_party_in((folder / "src" / "pynwb" / "ndx_mivae").rglob("*.py"))
+    assert package - {"ndx-mivae"} == names_of(extension["dependencies"])
 
 
 def test_the_traps_of_the_resolver_stay_shut(project: dict[str, Any]) -> None:
