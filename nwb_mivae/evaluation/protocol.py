@@ -175,9 +175,7 @@ def _evaluate(
         across=across,
         similarity={key: _similarity(embeddings[key], trained_stimuli) for key in looked_at},
         active_units=_active_units(embeddings, trained_stimuli),
-        summary=summarise(
-            sessions, across, _n_queries(embeddings), content_disjoint=split.content_disjoint, left_out=left_out
-        ),
+        summary=summarise(sessions, across, content_disjoint=split.content_disjoint, left_out=left_out),
         settings={"configuration": configuration.model_dump(mode="json"), "seed": seed},
     )
 
@@ -281,10 +279,6 @@ def _active_units(embeddings: Mapping[str, SessionEmbedding], stimuli: StimulusE
         "stimulus_private": stimuli.private(shown),
     }
     return {name: metrics.active_units(*posterior) for name, posterior in blocks.items()}
-
-
-def _n_queries(embeddings: Mapping[str, SessionEmbedding]) -> dict[str, int]:
-    return {key: len(embedding.content) for key, embedding in embeddings.items()}
 
 
 def _silence(description: str, done: int, total: int) -> None:

@@ -12,7 +12,8 @@ from nwb_mivae.evaluation.result import CONDITIONS, AcrossAnimals, ConditionMetr
 
 __all__ = ["summarise"]
 
-#: Above chance means above it by so many standard errors of a proportion.
+#: Above chance means above it by so many standard errors of a proportion of the different clips. Showings of one clip
+#: are not counted apart: reliable neurons answer them alike, so that even a meaningless map gets all or none right.
 _STANDARD_ERRORS = 2.0
 _NAMES = {
     "without_context": "without context of the animal",
@@ -25,7 +26,6 @@ _NAMES = {
 def summarise(
     sessions: Mapping[str, SessionEvaluation],
     across: Sequence[AcrossAnimals],
-    n_queries: Mapping[str, int],
     *,
     content_disjoint: bool,
     left_out: Sequence[str],
@@ -36,8 +36,6 @@ def summarise(
     ----------
     sessions, across
         As in :class:`~nwb_mivae.evaluation.result.Evaluation`.
-    n_queries : mapping of str to int
-        Test clips looked up per session, from which the standard error of chance follows.
     content_disjoint : bool
     left_out : sequence of str
         Sessions with too few test clips.
@@ -54,8 +52,8 @@ def summarise(
         if not group:
             verdicts.append(f"No session of an animal {words} could be evaluated.")
             continue
-        queries = sum(n_queries[key] for key in group)
-        verdicts += _group_verdicts(summary[name], len(group), words, queries)
+        clips = sum(each["conditions"]["with_context"]["n_clips"] for each in group.values())
+        verdicts += _group_verdicts(summary[name], len(group), words, clips)
         if (pairs := between[name]) is not None:
             verdicts.append(
                 f"Between animals {'of which one or both were held out' if name == 'held_out' else 'trained on'}, "
@@ -100,20 +98,20 @@ def _with_ratio(figures: ConditionMetrics) -> dict[str, Any]:
     }
 
 
-def _group_verdicts(means: Mapping[str, Any], n_sessions: int, words: str, queries: int) -> list[str]:
+def _group_verdicts(means: Mapping[str, Any], n_sessions: int, words: str, clips: int) -> list[str]:
     head = means["with_context"]
     plural = "session of an animal" if n_sessions == 1 else "sessions of animals"
     verdicts = [
         f"On {n_sessions} {plural} {words}, the clip shown is found in {_percent(head['top1'])} of lookups, "
         f"{_number(head['ratio_to_chance'], 1)} times chance ({_percent(head['chance'])}); "
-        f"{_above(head, queries)}."
+        f"{_above(head, clips)}."
     ]
     for condition, name in _NAMES.items():
         figures = means[condition]
         if figures["top1"] is not None:
             verdicts.append(
                 f"Animals {words}, {name}: {_percent(figures['top1'])}, "
-                f"{_number(figures['ratio_to_chance'], 1)} times chance; {_above(figures, queries)}."
+                f"{_number(figures['ratio_to_chance'], 1)} times chance; {_above(figures, clips)}."
             )
     paired, unpaired = head["paired_r"], head["unpaired_r"]
     if paired is not None and unpaired is not None:
@@ -124,9 +122,9 @@ def _group_verdicts(means: Mapping[str, Any], n_sessions: int, words: str, queri
     return verdicts
 
 
-def _above(figures: Mapping[str, Any], queries: int) -> str:
+def _above(figures: Mapping[str, Any], clips: int) -> str:
     chance = figures["chance"]
-    margin = _STANDARD_ERRORS * np.sqrt(chance * (1 - chance) / queries)
+    margin = _STANDARD_ERRORS * np.sqrt(chance * (1 - chance) / clips)
     return "above chance" if figures["top1"] > chance + margin else "at chance"
 
 
