@@ -20,6 +20,8 @@ __all__ = ["align"]
 _FASTEST_CLOCK = 30.0
 #: Bytes of traces read at a time.
 _CHUNK_BYTES = 1 << 26
+#: Frames of a session: a day at 60 Hz has a quarter of them.
+_MOST_FRAMES = 20_000_000
 #: Weights of samples that only rounding of the times brought into a frame.
 _NO_WEIGHT = 1e-6
 
@@ -43,6 +45,7 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
     traces = _usable_traces(session)
     neural_rate = traces.rate if isinstance(traces, SampledTraces) else None
     clock_rate = configuration.clock_rate or min(neural_rate or _FASTEST_CLOCK, _FASTEST_CLOCK)
+    _refuse_endless(session, clock_rate)
     n_frames_of = {name: template.n_frames for name, template in session.templates.items()}
     clock = stimulus_clock(session.presentations, n_frames_of, clock_rate, configuration)
     missing = _missing_templates(session)
@@ -173,6 +176,22 @@ def _usable_traces(session: Session) -> Traces:
             object_path=traces.path,
         )
     return traces
+
+
+def _refuse_endless(session: Session, clock_rate: float) -> None:
+    """Refuse, before memory is asked for, presentations that fill more frames than any recording has."""
+    lasting = (session.presentations["stop_time"] - session.presentations["start_time"]).to_numpy(dtype=np.float64)
+    seconds = float(np.nansum(np.where(lasting > 0, lasting, 0.0)))
+    if not seconds * clock_rate <= _MOST_FRAMES:
+        row = int(np.nanargmax(lasting))
+        where = session.presentations.iloc[row]
+        raise AlignmentError(
+            f"presentations that last {seconds:.3g} s together, row {where['source_row']} alone {lasting[row]:.3g} s",
+            expected=f"at most {_MOST_FRAMES / clock_rate:.3g} s",
+            remedy="check that the times of the table are in seconds and its last row has the right stop time",
+            file=session.provenance.path,
+            object_path=str(where["source_path"]),
+        )
 
 
 def _missing_templates(session: Session) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ __all__ = ["StimulusClock", "shown_in_sequence", "stimulus_clock"]
 #: Presentations are one showing of a movie while the pause between two of them is below so many frames; only inside a
 #: showing does a jump of the frame number mean that frames were dropped.
 _SHOWING_PAUSE = 10.0
+#: Seconds by which rounding may change a duration.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,9 @@ def stimulus_clock(
 
     onset, end = start[rows], stop[rows]
     template, frame, repeat = template[rows], np.where(template[rows] < 0, -1, frame[rows]), repeat[rows]
-    standing = end - onset > configuration.static_longer_than
+    standing = _stands(end - onset, template, configuration)
     end = _joined(onset, end, np.where(standing, np.minimum(end - onset, 1 / clock_rate), end - onset), configuration)
     duration = end - onset
-    standing = duration > configuration.static_longer_than
     ordinary = _ordinary_duration(duration, template, standing)
     long = ~standing & (duration > (1 + configuration.jitter_tolerance) * ordinary)
     break_before, dropped, repeated = _breaks(onset, end, duration, template, frame, standing, long, configuration)
@@ -196,6 +197,23 @@ def _joined(
     shorter = np.minimum(frame_duration[1:], frame_duration[:-1])
     meets = gap <= configuration.jitter_tolerance * shorter
     return np.concatenate([np.where(meets, following, end[:-1]), end[-1:]])
+
+
+def _stands(
+    duration: npt.NDArray[np.float64], template: npt.NDArray[np.int64], configuration: AlignmentConfiguration
+) -> npt.NDArray[np.bool_]:
+    """Rows that are standing images: those of templates that usually stand, and single long ones of the others.
+
+    One template is judged as a whole, because images shown for just ``static_longer_than`` would otherwise fall on
+    either side of it by the jitter, or the rounding, of their times.
+    """
+    limit = configuration.static_longer_than + _ROUNDING
+    stands = duration > (1 + configuration.jitter_tolerance) * limit
+    for number in np.unique(template):
+        own = template == number
+        if np.median(duration[own]) > limit:
+            stands[own] |= duration[own] > limit / (1 + configuration.jitter_tolerance)
+    return stands
 
 
 def _ordinary_duration(

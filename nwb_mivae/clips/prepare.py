@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["prepare"]
 
+#: So many reasons are told where no session can be prepared.
+_FAILURES_SHOWN = 10
+
 Progress = Callable[[str, int, int], None]
 Source = str | PathLike[str] | Session
 
@@ -79,16 +82,26 @@ def prepare(
     }
     writer = StoreWriter(out, configuration, settings)
     failures: list[NwbMivaeError] = []
+    given: dict[str, str] = {}
     for number, source in enumerate(sources):
         name = source.key if isinstance(source, Session) else Path(source).name
         if progress is not None:
             progress(f"preparing {name}", number, len(sources))
         try:
-            path = source.provenance.path if isinstance(source, Session) else fspath(source)
+            path = str(Path(source.provenance.path if isinstance(source, Session) else fspath(source)))
             sha256 = sha256_of_file(path) if Path(path).is_file() else None
-            fingerprint = fingerprint_of({**made_with, "source": sha256 or path})
-            if sha256 is not None and writer.reuse(fingerprint) is not None:
-                continue
+            if sha256 is not None and sha256 in given:
+                raise StoreError(
+                    f"the same bytes as {given[sha256]}",
+                    expected="every recording once",
+                    remedy="leave one of the two out: a copy is no other session, and no other animal",
+                    file=path,
+                )
+            fingerprint = fingerprint_of({**made_with, "source": sha256 or path, "name": Path(path).name})
+            if sha256 is not None:
+                given[sha256] = path
+                if writer.reuse(fingerprint, path) is not None:
+                    continue
             if isinstance(source, Session):
                 _write(writer, source, alignment, sha256, fingerprint, stimulus_folder)
             else:
@@ -108,10 +121,14 @@ def prepare(
     if progress is not None:
         progress("writing the manifest", len(sources), len(sources))
     if failures and len(failures) == len(sources):
+        writer.abandon()
+        others = "".join(f"; {failure.file or 'another'}: {failure.found}" for failure in failures[1:_FAILURES_SHOWN])
+        if len(failures) > _FAILURES_SHOWN:
+            others += f"; and {len(failures) - _FAILURES_SHOWN} more"
         raise StoreError(
             failures[0].found
             if len(failures) == 1
-            else f"none of {len(failures)} sessions that can be prepared; the first has {failures[0].found}",
+            else f"none of {len(failures)} sessions that can be prepared; the first has {failures[0].found}{others}",
             expected=failures[0].expected,
             remedy=failures[0].remedy,
             file=failures[0].file,

@@ -458,11 +458,14 @@ def _draw_units(
             continue
         quota = {key: max(1, round(fraction * len(units))) for key, units in shown.items()}
         free = random.permutation(shared[part[shared] == 0])
-        part[free[: max(quota.values())]] = number
+        # No more than the session that shows least can spare: it may show nothing that the others do not.
+        part[free[: min(quota.values())]] = number
         for key, units in shown.items():
             lacking = quota[key] - int(np.sum(part[units] == number))
             if lacking > 0:
-                part[random.permutation(units[part[units] == 0])[:lacking]] = number
+                left = random.permutation(units[part[units] == 0])
+                everywhere = np.isin(left, shared)
+                part[np.concatenate([left[~everywhere], left[everywhere]])[:lacking]] = number
     for key, units in shown.items():
         for number, name in enumerate(PARTS):
             if (number == 0 or fractions[number]) and not np.any(part[units] == number):

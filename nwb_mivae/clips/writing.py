@@ -70,6 +70,7 @@ class StoreWriter:
         self._entries: dict[str, dict[str, Any]] = {}
         self._changed = False
         _check_folder(self._path)
+        self._made = [place for place in (self._path / "sessions", self._path) if not place.exists()]
         try:
             (self._path / "sessions").mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -91,8 +92,20 @@ class StoreWriter:
     def _shape(self) -> tuple[int, int]:
         return self._configuration.height, self._configuration.width
 
-    def reuse(self, fingerprint: str) -> str | None:
-        """Take over the session prepared before from the same inputs; its key, or ``None`` where there is none."""
+    def abandon(self) -> None:
+        """Remove the folders made for a store that nothing was written to."""
+        for place in self._made:
+            try:
+                place.rmdir()
+            except OSError:
+                # Sessions of an earlier call are in it, and stay.
+                return
+
+    def reuse(self, fingerprint: str, path: str) -> str | None:
+        """Take over the session prepared before from the same inputs; its key, or ``None`` where there is none.
+
+        ``path`` is where the source lies now, which may be another folder than before.
+        """
         entry = self._prepared.get(fingerprint)
         if entry is None or entry["key"] in self._entries:
             return None
@@ -105,6 +118,10 @@ class StoreWriter:
         if not intact or not {digest.tobytes() for digest in digests} <= self._known:
             return None
         self._refuse_other_rate(entry["key"], entry["frame_rate"], entry["source"]["path"])
+        if entry["source"]["path"] != path:
+            entry = {**entry, "source": {**entry["source"], "path": path}}
+            self._begin_change()
+            write_json(folder / "session.json", entry)
         self._entries[entry["key"]] = entry
         return str(entry["key"])
 
@@ -406,7 +423,7 @@ def _as_stored(aligned: AlignedSession, wanted: str) -> tuple[npt.NDArray[Any], 
     """Activity in the type it is stored in, and a note where that is not the type that was asked for."""
     if wanted == "float32":
         return aligned.neural, []
-    error = half_precision_error(aligned.neural[aligned.valid])
+    error = half_precision_error(aligned.neural, aligned.valid)
     if error <= HALF_PRECISION_ERROR:
         return aligned.neural.astype(np.float16), []
     return aligned.neural, [
@@ -414,22 +431,31 @@ def _as_stored(aligned: AlignedSession, wanted: str) -> tuple[npt.NDArray[Any], 
     ]
 
 
-def half_precision_error(neural: npt.NDArray[np.float32]) -> float:
-    """Root mean square of what float16 rounds away, in standard deviations, of the worst cell; infinite on overflow."""
-    worst = 0.0
-    if not neural.size:
-        return worst
-    step = max(1, CHUNK_BYTES // (8 * len(neural)))
-    for start in range(0, neural.shape[1], step):
-        columns = neural[:, start : start + step].astype(np.float64)
+def half_precision_error(neural: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> float:
+    """Root mean square of what float16 rounds away, in standard deviations, of the worst cell; infinite on overflow.
+
+    Only ``valid`` rows count. They are read in chunks: a copy of the activity of thousands of cells would not fit.
+    """
+    rows = np.flatnonzero(valid)
+    if not len(rows) or not neural.shape[1]:
+        return 0.0
+    about = neural[rows[0]].astype(np.float64)
+    total, squares, lost = (np.zeros(neural.shape[1]) for _ in range(3))
+    step = max(1, CHUNK_BYTES // (8 * neural.shape[1]))
+    for start in range(0, len(rows), step):
+        chunk = neural[rows[start : start + step]].astype(np.float64)
         with np.errstate(over="ignore"):
-            rounded = columns.astype(np.float16).astype(np.float64)
-        deviation = columns.std(axis=0)
-        lost = np.sqrt(np.mean((columns - rounded) ** 2, axis=0))
+            rounded = chunk.astype(np.float16).astype(np.float64)
         if not np.isfinite(rounded).all():
             return float("inf")
-        worst = max(worst, float(np.max(lost[deviation > 0] / deviation[deviation > 0], initial=0.0)))
-    return worst
+        lost += np.sum((chunk - rounded) ** 2, axis=0)
+        chunk -= about
+        total += chunk.sum(axis=0)
+        squares += np.sum(chunk**2, axis=0)
+    variance = np.clip(squares - total**2 / len(rows), 0.0, None)
+    # What is left of a cell that never changes is the rounding of its sums.
+    varies = variance > 1e-12 * squares
+    return float(np.sqrt(np.max(lost[varies] / variance[varies], initial=0.0)))
 
 
 def fingerprint_of(values: Mapping[str, Any]) -> str:

@@ -318,3 +318,29 @@ def test_frames_between_observation_intervals_are_masked():
     session = make_session(presentation_table(start, start + 0.1, np.arange(10)), trains, [movie(10)])
     aligned = align(session, AlignmentConfiguration(lag=0.0))
     assert np.flatnonzero(~aligned.valid).tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("last", [1e9, np.inf])
+def test_presentations_that_never_end_are_refused_before_they_fill_the_memory(last):
+    start = np.arange(10) * 0.1
+    table = presentation_table(start, np.r_[start[1:], last], np.arange(10))
+    session = make_session(table, sampled(np.arange(0, 3, 0.05), np.ones((60, 2))), [movie(10)])
+    with pytest.raises(AlignmentError, match="row 9") as caught:
+        align(session)
+    assert "seconds" in caught.value.remedy
+
+
+def test_images_shown_for_just_the_limit_are_all_treated_alike():
+    random = np.random.default_rng(0)
+    for shown in (0.2, 0.205):
+        start = 1.0 + np.arange(200) * shown
+        stop = start + shown
+        start, stop = (times + random.uniform(-0.008, 0.008, 200) for times in (start, stop))
+        session = make_session(
+            presentation_table(start, stop, np.arange(200)),
+            sampled(np.arange(0, 50, 0.05), np.ones((1000, 2))),
+            [movie(200)],
+        )
+        used = align(session, AlignmentConfiguration(clock_rate=20.0)).report
+        assert used.presentations_on_clock in (0, 200)
+        assert used.n_segments == 1

@@ -230,7 +230,8 @@ def test_if_none_succeeds_the_first_reason_is_given(tmp_path, files, reading):
         prepare(files, tmp_path / "store", configuration=SMALL)
     assert caught.value.remedy == "write a number"
     assert caught.value.file == str(files[0])
-    assert not (tmp_path / "store/manifest.json").exists()
+    assert all(str(path) in caught.value.found for path in files[1:])
+    assert not (tmp_path / "store").exists()
     with pytest.raises(StoreError, match="no session"):
         prepare([], tmp_path / "store", configuration=SMALL)
 
@@ -239,7 +240,35 @@ def test_the_same_source_twice_is_one_session_and_one_failure(tmp_path, files, r
     for _ in range(2):
         store = prepare([files[0], files[0]], tmp_path / "store", configuration=SMALL)
         assert list(store.sessions) == ["session-0"]
-        assert "second session" in store.manifest["failures"][0]["found"]
+        assert "same bytes" in store.manifest["failures"][0]["found"]
+
+
+def test_a_copy_under_another_name_is_not_another_session(tmp_path, files, reading):
+    copy = tmp_path / "copy.nwb"
+    copy.write_bytes(files[0].read_bytes())
+    store = prepare([files[0], copy, files[1]], tmp_path / "store", configuration=SMALL)
+    assert list(store.sessions) == ["session-0", "session-1"]
+    assert store.manifest["failures"][0]["file"] == str(copy)
+    assert str(files[0]) in store.manifest["failures"][0]["found"]
+
+
+def test_a_recording_that_moved_is_found_where_it_is_now(tmp_path, files, reading):
+    before = prepare(files, tmp_path / "store", configuration=SMALL)
+    reading.clear()
+    (tmp_path / "elsewhere").mkdir()
+    moved = [path.rename(tmp_path / "elsewhere" / path.name) for path in files]
+    after = prepare(moved, tmp_path / "store", configuration=SMALL)
+    assert [session.source["path"] for session in after.sessions.values()] == [str(path) for path in moved]
+    assert reading == []
+    assert after.digest == before.digest
+    assert prepare(moved, tmp_path / "store", configuration=SMALL).manifest == after.manifest
+
+
+def test_a_recording_of_another_name_is_read_again(tmp_path, files, reading):
+    prepare(files, tmp_path / "store", configuration=SMALL)
+    reading.clear()
+    prepare([files[0].rename(tmp_path / "other.nwb"), *files[1:]], tmp_path / "store", configuration=SMALL)
+    assert reading == ["other.nwb"]
 
 
 def test_changed_movies_are_read_again(tmp_path, files, reading):

@@ -396,3 +396,16 @@ def test_a_session_without_known_training_frames_is_refused(tmp_path):
     store = write_store(tmp_path / "silent", [silent], SIZE)
     with pytest.raises(StoreError):
         make_split(store)
+
+
+def test_a_session_that_shows_part_of_what_another_shows_keeps_content_to_train_on(tmp_path):
+    every = movies(40, 24)
+    few = aligned_session("few", every[:10], range(10), cells=4, seed=0)
+    many = aligned_session("many", every, range(40), cells=4, seed=1)
+    store = write_store(tmp_path / "store", [few, many], SIZE)
+    for seed in range(5):
+        split = make_split(store, SplitConfiguration(held_out=0, test_fraction=0.25, seed=seed), n_frames=16)
+        part = split.part_of_content[store.sessions["few"].content].reshape(10, 24)[:, 0]
+        assert np.bincount(part, minlength=3).tolist() == [7, 1, 2]
+        part = split.part_of_content[store.sessions["many"].content].reshape(40, 24)[:, 0]
+        assert np.bincount(part, minlength=3).tolist() == [26, 4, 10]
