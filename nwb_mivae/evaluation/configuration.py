@@ -26,8 +26,8 @@ class EvaluationConfiguration(Configuration):
     pair_shuffles
         The same for shuffled pairs, which cost next to nothing.
     untrained_context_clips
-        Context clips of the untrained control, evenly over the training part; null takes all, as the trained model
-        does.
+        Context clips of the untrained controls, evenly over the training part; null takes all, as the trained model
+        does. A number saves time and makes weaker controls.
     clips_at_once
         Clips encoded together; bounds memory and changes no figure.
     """
@@ -36,5 +36,5 @@ class EvaluationConfiguration(Configuration):
     distance: Literal["expected_squared", "centred_cosine"] = "expected_squared"
     control_draws: int = Field(default=3, ge=1)
     pair_shuffles: int = Field(default=20, ge=1)
-    untrained_context_clips: int | None = Field(default=128, ge=1)
+    untrained_context_clips: int | None = Field(default=None, ge=1)
     clips_at_once: int = Field(default=64, ge=1)

@@ -35,7 +35,7 @@ class StimulusEmbedding:
 
     def __init__(self, module: MiVAEModule) -> None:
         self._module = module
-        self._known: dict[bytes, tuple[Posterior, Posterior]] = {}
+        self._known: dict[bytes, tuple[Posterior, Posterior, Posterior]] = {}
 
     def add(self, content: npt.NDArray[np.int64], stimulus: torch.Tensor) -> None:
         """Encode those of the clips (B, T, 1, H, W) whose content (B, T) is new."""
@@ -44,13 +44,11 @@ class StimulusEmbedding:
             return
         device = next(self._module.parameters()).device
         encoded = self._module.encode_stimulus(stimulus[list(new.values())].to(device))
-        shared, private = _on_host(encoded.shared), _on_host(encoded.private)
+        parts = _on_host(encoded.shared), _on_host(encoded.private), _certain(encoded.features)
         for place, key in enumerate(new):
             of_clip = slice(place, place + 1)
-            self._known[key] = (
-                Posterior(shared.mean[of_clip], shared.variance[of_clip]),
-                Posterior(private.mean[of_clip], private.variance[of_clip]),
-            )
+            shared, private, features = (Posterior(part.mean[of_clip], part.variance[of_clip]) for part in parts)
+            self._known[key] = (shared, private, features)
 
     def shared(self, content: npt.NDArray[np.int64]) -> Posterior:
         """``q(z_yc | y)`` of clips by content (M, T)."""
@@ -60,19 +58,28 @@ class StimulusEmbedding:
         """``q(z_ym | y)`` of clips by content (M, T)."""
         return concatenate([self._known[clip.tobytes()][1] for clip in content])
 
+    def features(self, content: npt.NDArray[np.int64]) -> Posterior:
+        """``f(y)`` of clips by content (M, T), as posteriors without variance."""
+        return concatenate([self._known[clip.tobytes()][2] for clip in content])
+
 
 @dataclass(frozen=True)
 class SessionEmbedding:
-    """Test clips of one session: ``content`` (Q, T) and, by population, the shared and private neural posteriors."""
+    """Test clips of one session: ``content`` (Q, T) and, by population, what its neurons say.
+
+    The shared and private neural posteriors, and the features that the ridge read-out predicts for populations that
+    have a context.
+    """
 
     content: npt.NDArray[np.int64]
     shared: Mapping[str, Posterior]
     private: Mapping[str, Posterior]
+    predicted: Mapping[str, Posterior]
 
     def only(self, population: str) -> SessionEmbedding:
         """The same clips as one population reads them."""
         return SessionEmbedding(
-            self.content, {population: self.shared[population]}, {population: self.private[population]}
+            self.content, {population: self.shared[population]}, {population: self.private[population]}, {}
         )
 
 
@@ -90,6 +97,9 @@ def embed_session(
     content: list[npt.NDArray[np.int64]] = []
     shared: dict[str, list[Posterior]] = {name: [] for name in populations}
     private: dict[str, list[Posterior]] = {name: [] for name in populations}
+    predicted: dict[str, list[Posterior]] = {
+        name: [] for name, population in populations.items() if population.context is not None
+    }
     for first in range(0, len(starts), clips_at_once):
         some = starts[first : first + clips_at_once]
         n_frames = next(iter(populations.values())).module.shape.clip_frames
@@ -101,12 +111,15 @@ def embed_session(
             posterior = population.module.encode_neural(neural, here.coordinates, population.context, here.auxiliary)
             shared[name].append(_on_host(posterior.shared))
             private[name].append(_on_host(posterior.private))
+            if population.context is not None:
+                predicted[name].append(_certain(population.module.predict_features(neural, population.context)))
         for each in stimuli:
             each.add(content[-1], batch.stimulus)
     return SessionEmbedding(
         content=np.concatenate(content),
         shared={name: concatenate(parts) for name, parts in shared.items()},
         private={name: concatenate(parts) for name, parts in private.items()},
+        predicted={name: concatenate(parts) for name, parts in predicted.items()},
     )
 
 
@@ -121,6 +134,11 @@ def untrained_module(module: MiVAEModule, seed: int) -> MiVAEModule:
 def concatenate(parts: Sequence[Posterior]) -> Posterior:
     """The clips of several posteriors, one after the other."""
     return Posterior(np.concatenate([part.mean for part in parts]), np.concatenate([part.variance for part in parts]))
+
+
+def _certain(values: torch.Tensor) -> Posterior:
+    mean = values.detach().float().cpu().numpy()
+    return Posterior(mean, np.zeros_like(mean))
 
 
 def _on_host(gaussian: Gaussian) -> Posterior:

@@ -63,7 +63,13 @@ def evaluate(
     ``without_context``
         Coordinates alone: the only setting comparable with the published one.
     ``untrained``
-        The same architecture with fresh weights, both encoders, and its own context; mean over ``control_draws``.
+        The same architecture with fresh weights, both encoders, and its own context; mean over ``control_draws``. Two
+        unrelated random maps agree by accident only, so that this is at chance whatever the context holds.
+    ``untrained_readout``
+        What the closed form does without any learning: features predicted by the ridge read-out of those untrained
+        models, looked up among the features themselves by centred cosine (the better distance for it, since a ridge
+        shrinks); mean over ``control_draws``, not defined for designs without context. It is above chance, and what
+        training is worth is what lies above it.
     ``shuffled_pairs``
         Latents with context, each scored as another clip; mean over ``pair_shuffles`` derangements.
     ``permuted_neurons``
@@ -208,6 +214,11 @@ def _conditions(
     shown = embedding.content[first]
     candidates = trained.shared(shown)
     distance = configuration.distance
+    readout = [
+        condition_metrics(embedding.predicted[name], stimuli.features(shown), target, "centred_cosine")
+        for draw, stimuli in enumerate(fresh)
+        if (name := f"untrained {draw}") in embedding.predicted
+    ]
     permuted = [
         condition_metrics(posterior, candidates, target, distance)
         for name, posterior in embedding.shared.items()
@@ -222,6 +233,7 @@ def _conditions(
                 for draw, stimuli in enumerate(fresh)
             ]
         ),
+        "untrained_readout": mean_metrics(readout) if readout else undefined_metrics(len(first)),
         "shuffled_pairs": shuffled_pairs_metrics(
             embedding.shared["with_context"],
             candidates,

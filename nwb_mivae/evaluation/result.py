@@ -12,8 +12,15 @@ from nwb_mivae.outputs import read_json, write_json
 
 __all__ = ["CONDITIONS", "AcrossAnimals", "ConditionMetrics", "Evaluation", "SessionEvaluation"]
 
-#: Every session is judged under these, in this order; the last three are controls.
-CONDITIONS = ("with_context", "without_context", "untrained", "shuffled_pairs", "permuted_neurons")
+#: Every session is judged under these, in this order; the last four are controls.
+CONDITIONS = (
+    "with_context",
+    "without_context",
+    "untrained",
+    "untrained_readout",
+    "shuffled_pairs",
+    "permuted_neurons",
+)
 
 
 class ConditionMetrics(TypedDict):

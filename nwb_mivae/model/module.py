@@ -87,6 +87,7 @@ class MiVAEModule(nn.Module):
         self.likelihood = LIKELIHOOD_OF_KIND[shape.trace_kind]
         self.stimulus_encoder = StimulusEncoder(configuration, shape.height, shape.width)
         timing = ContextTiming.of(configuration, shape.frame_rate)
+        self._readout_offsets = timing.offsets
         self.population = make_population(configuration, timing)
         self.neural_shared = nn.Linear(self.population.size, 2 * configuration.shared_latents)
         self.neural_private = nn.Linear(self.population.size, 2 * configuration.neural_private_latents)
@@ -114,6 +115,10 @@ class MiVAEModule(nn.Module):
         sums = self.context_builder.sums(neural.shape[2], neural.shape[0] * neural.shape[1])
         sums.add(neural, features)
         return self.context_builder(sums)  # type: ignore[no-any-return]
+
+    def predict_features(self, neural: Tensor, context: Context) -> Tensor:
+        """What the in-context ridge read-out alone says: activity ``(B, T, N)`` to features ``(B, T, F)``."""
+        return context.predict_features(neural, self._readout_offsets)
 
     def describe(self, coordinates: Tensor, context: Context | None) -> Tensor:
         """Descriptors ``(N, D)`` of neurons at coordinates ``(N, 3)`` in micrometres."""

@@ -35,6 +35,7 @@ CONDITION_COLOURS = {
     "with_context": "#0072B2",
     "without_context": "#56B4E9",
     "untrained": "#777777",
+    "untrained_readout": "#444444",
     "shuffled_pairs": "#AAAAAA",
     "permuted_neurons": "#CC79A7",
 }

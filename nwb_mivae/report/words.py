@@ -58,7 +58,7 @@ def headline(evaluation: Evaluation) -> tuple[str, str]:
         f"against {_percent(head['chance'])} by chance and {_percent(held_out['untrained']['top1'])} by the untrained "
         "model"
     )
-    controls = [held_out[name]["top1"] or 0.0 for name in _CONTROLS]
+    controls = [held_out[name]["top1"] or 0.0 for name in (*_CONTROLS, "untrained_readout")]
     if head["top1"] > _highest_by_chance(head, evaluation) and head["top1"] > max(controls):
         return "good", f"It works on animals it never saw: {figures}."
     return "doubt", f"It does not work on animals it never saw, or this test is too small to show it: {figures}."

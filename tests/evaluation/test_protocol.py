@@ -33,7 +33,7 @@ def split(store: ClipStore) -> Split:
     return make_split(store, SplitConfiguration(held_out=1))
 
 
-def module_for(store: ClipStore, **changes: object) -> MiVAEModule:
+def module_for(store: ClipStore, *, seed: int = 0, **changes: object) -> MiVAEModule:
     session = next(iter(store.sessions.values()))
     shape = ModuleShape(
         height=HEIGHT,
@@ -44,7 +44,7 @@ def module_for(store: ClipStore, **changes: object) -> MiVAEModule:
         clip_frames=8,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return MiVAEModule(tiny_configuration(**changes), shape)
 
 
@@ -125,6 +125,33 @@ def test_a_design_that_reads_no_context_scores_the_same_with_and_without(store: 
     ]["conditions"]
     assert conditions["with_context"] == conditions["without_context"]
     assert conditions["permuted_neurons"] != conditions["with_context"]
+    assert conditions["untrained_readout"]["top1"] is None
+
+
+def test_regression_to_untrained_features_is_a_control_that_finds_clips_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neurons that carry the features of an untrained encoder: its latents are at chance, the regression is not."""
+    fixed = module_for(make_store(tmp_path / "any", seconds=8, height=HEIGHT, width=WIDTH, movie_frames=32), seed=7)
+    random = np.random.default_rng(0)
+    templates = [ArrayTemplate(f"movie-{k}", smooth_movie(random, 32, HEIGHT, WIDTH)) for k in range(30)]
+    session = aligned_session("one", templates, range(30), cells=20, seed=0)
+    # In the clips that will be asked for: features depend on where in its clip a frame stands.
+    frames = np.stack([template.frames for template in templates]).reshape(-1, 8, 1, HEIGHT, WIDTH) / np.float32(255)
+    with torch.no_grad():
+        features = fixed.eval().stimulus_features(torch.from_numpy(frames)).numpy().reshape(-1, 6)
+    features = (features - features.mean(0)) / features.std(0)
+    carried = features @ random.standard_normal((6, 20)) + 0.1 * random.standard_normal((960, 20))
+    store = write_store(
+        tmp_path / "store",
+        [dataclasses.replace(session, neural=carried.astype(np.float32))],
+        ClipsConfiguration(height=HEIGHT, width=WIDTH),
+    )
+    monkeypatch.setattr("nwb_mivae.evaluation.protocol.untrained_module", lambda *_: fixed)
+    settings = EvaluationConfiguration(control_draws=1, pair_shuffles=3)
+    found = evaluate(module_for(store), store, make_split(store), configuration=settings).summary["trained"]
+    assert found["untrained_readout"]["top1"] > 5 * found["untrained_readout"]["chance"]
+    assert found["untrained"]["top1"] < 3 * found["untrained"]["chance"]
 
 
 def test_an_encoder_that_gives_every_clip_one_latent_scores_chance_and_no_more(store: ClipStore, split: Split) -> None:

@@ -24,7 +24,8 @@ def split(trained: list[str], held_out: list[str], *, disjoint: bool = True) -> 
 
 
 def evaluation(top1: float | None, untrained: float = 0.05, *, n_clips: int = 100) -> Any:
-    others = {name: {"top1": 0.01, "chance": 0.01, "sessions": 1} for name in ("shuffled_pairs", "permuted_neurons")}
+    controls = ("untrained_readout", "shuffled_pairs", "permuted_neurons")
+    others = {name: {"top1": 0.01, "chance": 0.01, "sessions": 1} for name in controls}
     held_out = {
         "with_context": {"top1": top1, "chance": 0.01, "sessions": 1},
         "untrained": {"top1": untrained, "chance": 0.01, "sessions": 1},
