@@ -241,7 +241,8 @@ def _fit(module: MiVAEModule, steps: int) -> LossTerms:
 def test_descending_on_the_loss_learns_to_match_a_fixed_batch() -> None:
     module = tiny_module()
     before = _fit(module, 0)
-    after = _fit(module, 30)
+    # Matching stays on a plateau for the first 15 to 35 steps, how long is chaotic.
+    after = _fit(module, 80)
     assert after.total < before.total - 0.3
     assert after.terms["matching"] < before.terms["matching"] - 0.2
     assert after.figures["matched"] > before.figures["matched"]
