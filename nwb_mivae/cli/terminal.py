@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Callable
+from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -17,7 +19,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-__all__ = ["BUG", "INTERRUPTED", "REFUSED", "WRONG_USAGE", "JsonOption", "QuietOption", "Terminal", "printable"]
+__all__ = [
+    "BUG",
+    "INTERRUPTED",
+    "REFUSED",
+    "WRONG_USAGE",
+    "JsonOption",
+    "QuietOption",
+    "Terminal",
+    "printable",
+    "typed",
+]
 
 BUG, WRONG_USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 
@@ -33,6 +45,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
 
 
+def typed(path: str | PathLike[str]) -> str:
+    """The path as one types it in a shell, so that a suggested command can be copied."""
+    return shlex.quote(fspath(path))
+
+
 class Terminal:
     """The command's way out: notes and bars go to standard error, one result to standard output.
 
@@ -45,11 +62,17 @@ class Terminal:
         The result, or the error, is printed as one JSON document.
     quiet : bool
         No bars and no notes.
-    after_interruption : str
-        What to tell a user who pressed Ctrl-C about going on.
+    after_interruption : str or callable
+        What to tell a user who pressed Ctrl-C about going on; called then, where it depends on how far the work was.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool, after_interruption: str = "Run the same command again.") -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        quiet: bool,
+        after_interruption: str | Callable[[], str] = "Run the same command again.",
+    ) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.after_interruption = after_interruption
@@ -81,8 +104,9 @@ class Terminal:
             self._fail(error.as_dict(), printable(str(error)))
             raise typer.Exit(REFUSED) from None
         elif isinstance(error, KeyboardInterrupt):
-            text = f"Interrupted; nothing half-written was left. {self.after_interruption}"
-            self._fail({"error": "Interrupted", "remedy": self.after_interruption}, text)
+            advice = self.after_interruption if isinstance(self.after_interruption, str) else self.after_interruption()
+            text = f"Interrupted; nothing half-written was left. {advice}"
+            self._fail({"error": "Interrupted", "remedy": advice}, text)
             raise typer.Exit(INTERRUPTED) from None
         elif isinstance(error, Exception) and not isinstance(error, BrokenPipeError) and not _is_ending(error):
             import traceback

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nwb_mivae.cli.options import ConfigurationOption, SettingsOption
-from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal
+from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["train"]
 
@@ -37,7 +37,7 @@ def train(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Train the model on a clip store.
+    """Train the model on a clip store.
 
     Animals and stimuli are kept out for the test. The run's folder receives the weights, a log of every term of the
     loss, the settings and where all came from. A graphics card is used where there is one. Training that was
@@ -49,9 +49,16 @@ def train(
         nwb-mivae train store --out run --steps 3000 --set model.population=pooled
         nwb-mivae train store --out run --resume
     """
-    with Terminal(
-        as_json=as_json, quiet=quiet, after_interruption=f"Go on with: nwb-mivae train {store} --out {out} --resume"
-    ) as terminal:
+
+    def how_to_go_on() -> str:
+        from nwb_mivae.run import Run
+
+        run = Run.at(out)
+        if run.configuration.is_file() and run.split.is_file():
+            return f"Go on with: nwb-mivae train {typed(store)} --out {typed(out)} --resume"
+        return "Run the same command again."
+
+    with Terminal(as_json=as_json, quiet=quiet, after_interruption=how_to_go_on) as terminal:
         if resume and (held_out or steps or seed is not None or config or setting):
             raise typer.BadParameter("a resumed run keeps its settings; give --resume without other settings")
         from nwb_mivae import pipeline
@@ -81,5 +88,5 @@ def train(
         terminal.result(
             values,
             f"Trained on {', '.join(trained.split.train_sessions)}; "
-            f"held out: {', '.join(trained.split.held_out_sessions) or 'none'}. Next: nwb-mivae evaluate {out}",
+            f"held out: {', '.join(trained.split.held_out_sessions) or 'none'}. Next: nwb-mivae evaluate {typed(out)}",
         )

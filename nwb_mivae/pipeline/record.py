@@ -82,6 +82,13 @@ class TrainedRun:
                 remedy="name it with --store",
                 file=run.directory,
             )
+        if store is None and not (run.directory / known).is_dir():
+            raise StoreError(
+                "no clip store where it lay when the run was trained",
+                expected="the folder that `nwb-mivae prepare` wrote",
+                remedy="where it was moved, name it with --store",
+                file=os.path.normpath(run.directory.resolve() / known),
+            )
         clips = ClipStore.open(store if store is not None else run.directory / known)
         if record.get("store") != clips.digest:
             raise StoreError(

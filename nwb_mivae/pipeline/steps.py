@@ -17,7 +17,7 @@ from nwb_mivae.errors import AnnotationError, NwbMivaeError, OutputError, Sessio
 from nwb_mivae.evaluation import Evaluation
 from nwb_mivae.evaluation import evaluate as evaluate_model
 from nwb_mivae.inference import SessionLatents, session_context, session_latents
-from nwb_mivae.outputs import whole_file
+from nwb_mivae.outputs import read_json, whole_file, write_json
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.record import TrainedRun, record_step, relative_path, require_new
 from nwb_mivae.report import write_report
@@ -141,7 +141,8 @@ def train(
     out : path
         A new run; with ``resume``, the run to go on with, under its own ``configuration.yaml``.
     resume : bool
-        Go on from the run's last checkpoint.
+        Go on from the run's last checkpoint, or from the start where the run was stopped before it had one. A finished
+        run is left as it is.
 
     Raises
     ------
@@ -170,6 +171,7 @@ def train(
         with whole_file(run.configuration) as beside:
             beside.write_text(settings.to_yaml(), encoding="utf-8")
         split.save(run.split)
+    earlier = read_json(run.provenance).get("steps", {}) if run.provenance.exists() else {}
     fit(
         clips,
         split,
@@ -177,9 +179,12 @@ def train(
         model=settings.model,
         training=settings.training,
         episodes=settings.episodes,
-        resume=resume,
+        # Killed before its first checkpoint, a run has nothing to go on from, but all it takes to start again.
+        resume=resume and (run.checkpoint.exists() or run.model.exists()),
         progress=progress,
     )
+    # Going on with a finished run gives the same weights, so what was computed from them stays theirs.
+    write_json(run.provenance, {**read_json(run.provenance), "steps": earlier})
     record_step(run, "train", store_path=relative_path(clips.path, run.directory))
     return TrainedRun.open(run, clips.path)
 

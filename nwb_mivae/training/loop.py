@@ -117,6 +117,8 @@ def fit(
     ------
     TrainingError
         If the sessions do not fit together, the loss stops being a number, or there is nothing to resume.
+    KeyboardInterrupt
+        Passed on, after a checkpoint of the last whole step was written.
     """
     from lightning_fabric import Fabric
 
@@ -158,40 +160,48 @@ def fit(
     # Of several processes one writes; the others would truncate its log.
     own_log = TrainingLog(run.training_log, columns, first_step=first + 1) if fabric.is_global_zero else nullcontext()
     with own_log as log:
-        for step in range(first, training.steps):
-            draw = step * fabric.world_size + fabric.global_rank
-            drawn = [episode.to(fabric.device) for episode in sampler.draw(draw)]
-            generator.manual_seed(_stream(training.seed, _SAMPLES, draw))
-            rate = _learning_rate(training, step)
-            for group in fabric_optimiser.param_groups:
-                group["lr"] = rate
-            loss: LossTerms = objective(_Step(drawn, generator))
-            _refuse_if_not_finite(loss, step, run)
-            fabric_optimiser.zero_grad()
-            fabric.backward(loss.total)
-            norm = fabric.clip_gradients(
-                objective, fabric_optimiser, max_norm=training.gradient_clip, error_if_nonfinite=False
-            )
-            _refuse_if_not_finite(loss, step, run, norm)
-            fabric_optimiser.step()
-            done = step + 1
-            if log is not None:
-                row: dict[str, float] = {}
-                if done % training.log_every == 0 or done == training.steps or done == 1:
-                    row = {
-                        "total": float(loss.total.detach()),
-                        "learning_rate": rate,
-                        "gradient_norm": float(norm or 0.0),
-                    }
-                    row |= {name: float(value.detach()) for name, value in (loss.terms | loss.figures).items()}
-                if validation and (done % training.validate_every == 0 or done == training.steps):
-                    row |= _validate(module, validation, fabric)
-                if row:
-                    log.add(done, row)
-                if done % training.checkpoint_every == 0 and done < training.steps:
-                    save_checkpoint(run.checkpoint, module, optimiser, step=done, belongs_to=belongs_to)
-                if progress is not None:
-                    progress("training", done, training.steps)
+        done, settled = first, True
+        try:
+            for step in range(first, training.steps):
+                draw = step * fabric.world_size + fabric.global_rank
+                drawn = [episode.to(fabric.device) for episode in sampler.draw(draw)]
+                generator.manual_seed(_stream(training.seed, _SAMPLES, draw))
+                rate = _learning_rate(training, step)
+                for group in fabric_optimiser.param_groups:
+                    group["lr"] = rate
+                loss: LossTerms = objective(_Step(drawn, generator))
+                _refuse_if_not_finite(loss, step, run)
+                fabric_optimiser.zero_grad()
+                fabric.backward(loss.total)
+                norm = fabric.clip_gradients(
+                    objective, fabric_optimiser, max_norm=training.gradient_clip, error_if_nonfinite=False
+                )
+                _refuse_if_not_finite(loss, step, run, norm)
+                settled = False
+                fabric_optimiser.step()
+                done, settled = step + 1, True
+                if log is not None:
+                    row: dict[str, float] = {}
+                    if done % training.log_every == 0 or done == training.steps or done == 1:
+                        row = {
+                            "total": float(loss.total.detach()),
+                            "learning_rate": rate,
+                            "gradient_norm": float(norm or 0.0),
+                        }
+                        row |= {name: float(value.detach()) for name, value in (loss.terms | loss.figures).items()}
+                    if validation and (done % training.validate_every == 0 or done == training.steps):
+                        row |= _validate(module, validation, fabric)
+                    if row:
+                        log.add(done, row)
+                    if done % training.checkpoint_every == 0 and done < training.steps:
+                        save_checkpoint(run.checkpoint, module, optimiser, step=done, belongs_to=belongs_to)
+                    if progress is not None:
+                        progress("training", done, training.steps)
+        except KeyboardInterrupt:
+            # An update that was broken off left weights that belong to no step; the last checkpoint stands then.
+            if settled and log is not None:
+                save_checkpoint(run.checkpoint, module, optimiser, step=done, belongs_to=belongs_to)
+            raise
     module = module.cpu().eval()
     if fabric.is_global_zero:
         save_checkpoint(run.checkpoint, module, optimiser, step=training.steps, belongs_to=belongs_to)

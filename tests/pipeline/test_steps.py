@@ -11,7 +11,7 @@ from nwb_mivae import pipeline
 from nwb_mivae.clips import ClipStore
 from nwb_mivae.errors import ModelError, NwbMivaeError, OutputError, SessionError, StoreError, TrainingError
 from nwb_mivae.inference import SessionLatents
-from nwb_mivae.outputs import sha256_of_file
+from nwb_mivae.outputs import read_json, sha256_of_file
 from nwb_mivae.pipeline.steps import nwb_files
 from nwb_mivae.run import Run
 from nwb_mivae.simulation import SimulationConfiguration
@@ -118,6 +118,29 @@ def test_an_interrupted_run_is_resumed_under_its_own_settings(finished_run: Fini
 
 
 @pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_is_begun_again(finished_run: FinishedRun, tmp_path: Path):
+    copy = finished_run.copied_to(tmp_path)
+    run = Run.at(copy.run)
+    digest = sha256_of_file(run.model / "weights.safetensors")
+    shutil.rmtree(run.checkpoint)
+    shutil.rmtree(run.model)
+    pipeline.train(copy.store, copy.run, resume=True)
+    assert sha256_of_file(run.model / "weights.safetensors") == digest
+
+
+@pytest.mark.slow
+def test_going_on_with_a_finished_run_keeps_its_results(finished_run: FinishedRun, tmp_path: Path):
+    copy = finished_run.copied_to(tmp_path)
+    run = Run.at(copy.run)
+    before = read_json(run.provenance)["steps"]
+    trained = pipeline.train(copy.store, copy.run, resume=True)
+    after = read_json(run.provenance)["steps"]
+    assert {**before, "train": None} == {**after, "train": None}
+    assert trained.current_folder("latents", run.latents).is_dir()
+    assert trained.current_folder("attribute", run.attribution).is_dir()
+
+
+@pytest.mark.slow
 def test_there_must_be_something_to_resume(finished_run: FinishedRun, tmp_path: Path):
     with pytest.raises(OutputError, match="no run to go on with"):
         pipeline.train(finished_run.store, tmp_path / "run", resume=True)
@@ -198,6 +221,16 @@ def test_a_run_finds_its_store_and_refuses_another(finished_run: FinishedRun, tm
     (copy.run / "provenance.json").write_text(json.dumps(record))
     with pytest.raises(StoreError, match=r"does not say where its clip store lies.*--store"):
         pipeline.report(copy.run)
+
+
+@pytest.mark.slow
+def test_a_store_that_was_moved_is_asked_for_by_its_option(finished_run: FinishedRun, tmp_path: Path):
+    copy = finished_run.copied_to(tmp_path)
+    copy.store.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=r"no clip store where it lay.*--store") as refusal:
+        pipeline.report(copy.run)
+    assert refusal.value.file == str(copy.store.resolve())
+    assert pipeline.report(copy.run, store=tmp_path / "elsewhere").is_file()
 
 
 @pytest.mark.slow

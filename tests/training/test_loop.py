@@ -166,6 +166,44 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights_bit_for_bit(
     assert Split.load(run.split).as_dict() == split.as_dict()
 
 
+@pytest.mark.parametrize("stopped_at", [0, 1, 5])
+def test_an_interruption_by_hand_loses_no_step(
+    finished: tuple[Run, MiVAEModule],
+    store: ClipStore,
+    split: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stopped_at: int,
+) -> None:
+    draw = EpisodeSampler.draw
+
+    def interrupted(sampler: EpisodeSampler, step: int) -> Any:
+        if step == stopped_at:
+            raise KeyboardInterrupt
+        return draw(sampler, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpisodeSampler, "draw", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _fit(store, split, tmp_path / "run")
+    run = Run.at(tmp_path / "run")
+    assert read_json(run.checkpoint / "state.json")["step"] == stopped_at
+    _assert_same_weights(_fit(store, split, tmp_path / "run", resume=True), finished[1])
+    assert run.training_log.read_text() == finished[0].training_log.read_text()
+
+
+def test_an_update_broken_off_is_not_kept(
+    store: ClipStore, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(store, split, tmp_path / "run")
+    assert not Run.at(tmp_path / "run").checkpoint.exists()
+
+
 def test_resuming_a_finished_run_changes_nothing(
     finished: tuple[Run, MiVAEModule], store: ClipStore, split: Split
 ) -> None:
