@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nwb_mivae.cli.options import RunArgument, SessionsOption, StoreOption
-from nwb_mivae.cli.terminal import REFUSED, JsonOption, QuietOption, Terminal
+from nwb_mivae.cli.terminal import REFUSED, JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["annotate"]
 
@@ -28,11 +28,11 @@ def annotate(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Write the results into copies of NWB files.
+    """Write the results into copies of NWB files.
 
     The originals are never changed. A copy holds all of its source and, beside it, the latents on the session's clock,
-    the attribution where `attribute` has run, and which model they came from. It can be read with and without the ndx-
-    mivae package.
+    the attribution where `attribute` has run, and which model they came from. It can be read with and without the
+    ndx-mivae package.
 
     \b
     Examples:
@@ -48,6 +48,6 @@ def annotate(
         lines = [str(path) for path in written] + [f"REFUSED {problem}" for problem in refused]
         terminal.result(
             {"annotated": [str(path) for path in written], "refused": [problem.as_dict() for problem in refused]},
-            "\n".join([*lines, f"Next: nwb-mivae report {run}"]),
+            "\n".join([*lines, f"Next: nwb-mivae report {typed(run)}"]),
             exit_code=REFUSED if refused else 0,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nwb_mivae.cli.options import RunArgument, SeedOption, SessionsOption, SettingsOption, StoreOption
-from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal
+from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["attribute"]
 
@@ -17,7 +17,7 @@ def attribute(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Find the neurons and pixels behind latents.
+    """Find the neurons and pixels behind latents.
 
     Latents are traced back to what they came from by two methods: the cross-modal score (signed) and the Fisher score
     (how strongly, without sign), frame by frame, on clips kept out of training.
@@ -40,4 +40,4 @@ def attribute(
             }
         }
         lines = [f"{key}: {len(each.time)} frames, {' and '.join(each.methods)}" for key, each in results.items()]
-        terminal.result(values, "\n".join([*lines, f"Next: nwb-mivae annotate {run}"]))
+        terminal.result(values, "\n".join([*lines, f"Next: nwb-mivae annotate {typed(run)}"]))

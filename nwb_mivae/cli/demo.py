@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nwb_mivae.cli.options import SeedOption
-from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal
+from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["demo"]
 
@@ -21,7 +21,7 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Show everything at work in five minutes.
+    """Show everything at work in five minutes.
 
     From nothing to annotated NWB files: simulates animals, trains on all but one, tests on that one with controls,
     traces the results back to neurons and pixels, writes them into copies of the NWB files, validates those, and
@@ -32,7 +32,7 @@ def demo(
         nwb-mivae demo demo-output
     """
     with Terminal(
-        as_json=as_json, quiet=quiet, after_interruption=f"Remove {out} and run the same command again."
+        as_json=as_json, quiet=quiet, after_interruption=f"Remove {typed(out)} and run the same command again."
     ) as terminal:
         from nwb_mivae import pipeline
         from nwb_mivae.simulation import SimulationConfiguration

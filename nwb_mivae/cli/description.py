@@ -51,12 +51,28 @@ def _parts(described: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "missing", [f"{name}: {why}" for name, why in described["missing_templates"].items()]
     behaviour = [f"{each['name']} ({each['unit']}), {_hertz(each['rate'])}" for each in described["behaviour"]]
     yield "behaviour", behaviour or ["none"]
+    yield "usable", [_usable(described)]
     findings = [
         f"{_MARKS[each['level']]}{each['message']}" + (f" [{each['object_path']}]" if each["object_path"] else "")
         for each in described["findings"]
     ]
     if findings:
         yield "findings", findings
+
+
+def _usable(described: Mapping[str, Any]) -> str:
+    """Whether `prepare` can take the recording, and what it lacks."""
+    if described["traces"] is None:
+        return "no: there is no neural activity"
+    pixels = {each["pixels"] for each in described["stimuli"]} - {"none needed"}
+    if not pixels:
+        return "no: nothing says when which stimulus was shown"
+    if pixels == {"available"}:
+        return "yes"
+    lacking = "put what is missing into a folder, under these names, and give it with --stimulus-folder"
+    if pixels == {"missing"}:
+        return f"not yet: no frames of any stimulus; {lacking}"
+    return f"yes, without the stimuli whose frames are missing; to use these too, {lacking}"
 
 
 def _activity(traces: Mapping[str, Any] | None) -> list[str]:

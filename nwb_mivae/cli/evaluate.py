@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nwb_mivae.cli.options import RunArgument, SeedOption, SettingsOption, StoreOption
-from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal
+from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["evaluate"]
 
@@ -16,7 +16,7 @@ def evaluate(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Test the model on animals it never saw.
+    """Test the model on animals it never saw.
 
     And on stimuli it never saw. The headline is retrieval: from an animal's neural activity alone, which of the test
     clips was on the screen? Each figure comes with what knowing nothing would give (chance) and with controls: an
@@ -33,5 +33,5 @@ def evaluate(
         verdicts = [str(sentence) for sentence in result.summary["verdicts"]]
         terminal.result(
             result.as_dict(),
-            "\n".join([*verdicts, f"All figures: {run}/evaluation.json. Next: nwb-mivae report {run}"]),
+            "\n".join([*verdicts, f"All figures: {run}/evaluation.json. Next: nwb-mivae report {typed(run)}"]),
         )

@@ -15,12 +15,12 @@ __all__ = ["inspect"]
 
 
 def inspect(
-    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="NWB files, or folders of them.")],
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS", help="NWB files, or folders of them.")],
     stimulus_folder: StimulusFolderOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Say what NWB files hold, and what of it can be used. Nothing is written.
+    """Say what NWB files hold, and what of it can be used. Nothing is written.
 
     For every file: the neural activity (what kind, how many cells, how fast), the stimuli shown and whether their
     frames are there, running and pupil, and what had to be guessed or left out. A file that cannot be read is

@@ -48,7 +48,7 @@ def about(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    r"""Put the neural activity of many animals, and what they saw, into one latent space.
+    """Put the neural activity of many animals, and what they saw, into one latent space.
 
     From NWB files of recordings during visual stimulation to annotated NWB files. See everything at work on simulated
     animals with:

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from nwb_mivae.cli.options import ConfigurationOption, SettingsOption, StimulusFolderOption
-from nwb_mivae.cli.terminal import REFUSED, JsonOption, QuietOption, Terminal
+from nwb_mivae.cli.terminal import REFUSED, JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["prepare"]
 
 
 def prepare(
-    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="NWB files, or folders of them.")],
+    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS", help="NWB files, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="STORE", help="Folder for the clip store.")],
     stimulus_folder: StimulusFolderOption = None,
     config: ConfigurationOption = None,
@@ -22,7 +22,7 @@ def prepare(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Put recordings and stimuli on one clock.
+    """Put recordings and stimuli on one clock.
 
     Makes a clip store, ready for training: a folder of plain arrays with a manifest. The recordings are only read. A
     recording that cannot be used is refused with the reason, and the others go on; running the same command again
@@ -50,16 +50,18 @@ def prepare(
                 "frames": stored.n_frames,
                 "valid_minutes": round(float(stored.valid.sum()) / stored.frame_rate / 60, 2),
                 "traces": stored.trace_kind,
+                "lag": stored.report["lag"],
             }
             for key, stored in store.sessions.items()
         ]
         failures = list(store.manifest["failures"])
         lines = [
-            f"{each['session']}: {each['cells']} cells, {each['valid_minutes']} minutes of {each['traces']}"
+            f"{each['session']}: {each['cells']} cells, {each['valid_minutes']} minutes of {each['traces']}, "
+            f"taken {each['lag']:g} s after the frame (alignment.lag)"
             for each in sessions
         ]
         lines += [f"REFUSED {each['file']}: {each['found']}; {each['remedy']}" for each in failures]
-        lines.append(f"{len(sessions)} sessions in {out}. Next: nwb-mivae train {out} --out run")
+        lines.append(f"{len(sessions)} sessions in {out}. Next: nwb-mivae train {typed(out)} --out run")
         terminal.result(
             {"store": str(out), "digest": store.digest, "sessions": sessions, "refused": failures},
             "\n".join(lines),

@@ -11,7 +11,7 @@ __all__ = ["report"]
 def report(
     run: RunArgument, store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
-    r"""Write one HTML page about a run.
+    """Write one HTML page about a run.
 
     What was done, whether it works, and what to doubt. The page holds its figures inside and can be sent as it is.
     What has not been computed yet is named, with the command that computes it.

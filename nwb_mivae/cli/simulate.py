@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nwb_mivae.cli.options import SeedOption
-from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal
+from nwb_mivae.cli.terminal import JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["simulate"]
 
@@ -28,7 +28,7 @@ def simulate(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    r"""Make NWB files of simulated animals whose truth is known.
+    """Make NWB files of simulated animals whose truth is known.
 
     Each animal is a mouse's visual cortex (V1) under the microscope while natural movies are shown: calcium traces,
     cell positions, running, and the movies, laid out as in published recordings. What really drove each cell goes
@@ -57,5 +57,5 @@ def simulate(
         files = [{"subject": each.subject, "nwb": str(each.nwb), "truth": str(each.truth)} for each in made]
         terminal.result(
             {"animals": files},
-            f"{len(made)} animals in {out}. Next: nwb-mivae inspect {out}",
+            f"{len(made)} animals in {out}. Next: nwb-mivae inspect {typed(out)}",
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from nwb_mivae import pipeline
 from nwb_mivae.cli.main import application
 from tests.finished_run import SMALL_PIPELINE, FinishedRun
 
@@ -34,12 +35,14 @@ def test_help_says_what_a_command_is_for_with_an_example(command: str):
     assert f"nwb-mivae {command} " in result.output.split("Example")[1]
     assert "--json" in result.output
     assert "--quiet" in result.output
+    assert "\\b" not in result.output  # the mark for lines that are not to be wrapped, unread
 
 
 def test_the_program_names_all_its_commands_and_exit_codes():
     text = call("--help").output
     assert all(command in text for command in COMMANDS)
     assert "130 interrupted" in text
+    assert "  nwb-mivae train STORE --out RUN           the model" in text  # a table, one command a line
     assert call("--version").exit_code == 0
 
 
@@ -121,6 +124,7 @@ def test_the_whole_way_by_commands(finished_run: FinishedRun, tmp_path: Path):
     assert "REFUSED" in result.stdout
     assert "broken.nwb" in result.stdout
     assert "3 sessions in" in result.stdout
+    assert "of dff, taken 0.2 s after the frame (alignment.lag)" in result.stdout
 
     result = call(
         "train", store, "--out", run, *SMALL, "--held-out", "sim0mouse02", "--seed", 4, "--steps", 4, "--json"
@@ -174,6 +178,24 @@ def test_interrupted_training_leaves_a_run_to_go_on_with(finished_run: FinishedR
     assert "--resume" in call("evaluate", run).stderr
 
 
+@pytest.mark.parametrize(("begun", "advice"), [(True, "--out 'my runs/a' --resume"), (False, "Run the same command")])
+def test_the_advice_after_an_interruption_can_be_followed(
+    begun: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: object, **__: object) -> None:
+        if begun:
+            Path("my runs/a").mkdir(parents=True)
+            Path("my runs/a/configuration.yaml").touch()
+            Path("my runs/a/split.json").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "train", interrupted)
+    result = call("train", "store", "--out", "my runs/a")
+    assert result.exit_code == 130
+    assert advice in result.stderr
+
+
 @pytest.mark.slow
 def test_the_demo_prints_one_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished_run: FinishedRun):
     (tmp_path / "full").mkdir()
@@ -181,8 +203,6 @@ def test_the_demo_prints_one_document(tmp_path: Path, monkeypatch: pytest.Monkey
     result = call("demo", tmp_path / "full", "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout)["error"] == "OutputError"
-
-    from nwb_mivae import pipeline
 
     figures = json.loads((finished_run.run.parent / "demo.json").read_text())
     made = pipeline.DemoResult(figures, finished_run.run / "report.html", [Path("a.nwb")])
