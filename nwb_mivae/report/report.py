@@ -122,16 +122,18 @@ def _data(store: ClipStore, split: Split) -> list[Html]:
                 "held out" if key in held_out else "trained",
                 stored.n_cells,
                 str(stored.trace_kind),
+                f"{stored.report['lag']:g}",
                 round(minutes, 2),
                 _file_name(stored),
                 str(stored.source.get("sha256") or "")[:12],
             )
         )
-    header = ("animal", "used for", "cells", "traces", "valid minutes", "file", "sha256 begins")
+    header = ("animal", "used for", "cells", "traces", "lag (s)", "valid minutes", "file", "sha256 begins")
     return [
         paragraph(
             f"{len(store.sessions)} sessions on a clock of {store.frame_rate:g} frames per second, frames of "
-            f"{store.height} x {store.width} pixels."
+            f"{store.height} x {store.width} pixels. Activity is taken `lag` seconds after the frame it is matched "
+            "with, since the response comes later than the stimulus (setting alignment.lag)."
         ),
         table(header, rows),
         *(
@@ -177,10 +179,14 @@ def _alignment(evaluation: Evaluation | None, store: ClipStore, split: Split) ->
     parts.append(
         picture(
             figures.retrieval_bars(bars, evaluation.chance),  # type: ignore[arg-type]
-            caption=f"From neural activity alone, which of the test clips was shown? How often the right one (of "
-            f"{evaluation.n_clips}) came first. Good: blue bars of held-out animals far right of the chance line, all "
-            "controls at it. Bad: blue bars at the line (nothing was learned that carries over), or a control far "
-            "right of it (the test itself gives the answer away)."
+            caption=f"Given neural activity, which of the test clips was shown? How often the right one (of "
+            f"{evaluation.n_clips}) came first. Good: blue bars of held-out animals far right of the chance line and of "
+            "the untrained readout, the other controls at the line. Bad: blue bars at the line (nothing was learned that "
+            "carries over), or one of the other controls far right of it (the test itself gives the answer away). With "
+            "context: the model has read the training part of the animal's own recording. Untrained readout: a "
+            "regression from the neurons to features that were never trained, with that same context; it may be above "
+            "chance, and what training is worth lies above it. Shuffled pairs: activity beside the wrong clips. Permuted "
+            "neurons: the test clips' activity given to the wrong neurons."
             + (
                 f" {len(evaluation.sessions) - len(first)} more sessions are not drawn."
                 * (len(evaluation.sessions) > len(first))

@@ -54,7 +54,8 @@ def headline(evaluation: Evaluation) -> tuple[str, str]:
         return "doubt", "Whether it works on an animal it never saw cannot be said: none was held out and tested."
     head = held_out["with_context"]
     figures = (
-        f"from neural activity alone the right clip is found in {_percent(head['top1'])} of lookups, "
+        "given some of the animal's own recording as context, and no training on it, the right test clip is found from "
+        f"neural activity in {_percent(head['top1'])} of lookups, "
         f"against {_percent(head['chance'])} by chance and {_percent(held_out['untrained']['top1'])} by the untrained "
         "model"
     )

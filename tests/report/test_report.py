@@ -23,6 +23,7 @@ def test_the_report_has_every_part_and_stays_small(finished_run: FinishedRun):
     assert "Not computed yet" not in text
     assert text.count("<figure>") >= 8
     assert "Clip store digest" in text
+    assert "lag (s)" in text
     assert str(finished_run.store) not in text
     assert path.stat().st_size < 15e6
 
