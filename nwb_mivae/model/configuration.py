@@ -63,10 +63,10 @@ class ModelConfiguration(Configuration):
     """
 
     population: Population = "contextual"
-    shared_latents: PositiveInt = 16
+    shared_latents: PositiveInt = 32
     neural_private_latents: PositiveInt = 8
     stimulus_private_latents: PositiveInt = 16
-    stimulus_features: int = Field(32, ge=2)
+    stimulus_features: int = Field(64, ge=2)
     stimulus_channels: PositiveInt = 16
     descriptor_size: PositiveInt = 64
     population_size: PositiveInt = 64

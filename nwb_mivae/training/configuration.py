@@ -27,7 +27,7 @@ class TrainingConfiguration(Configuration):
     """
 
     steps: PositiveInt = 1500
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 3e-3
     warmup_steps: NonNegativeInt = 50
     weight_decay: float = Field(0.05, ge=0)
     gradient_clip: PositiveFloat = 1.0
