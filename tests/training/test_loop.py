@@ -102,7 +102,7 @@ def test_the_log_has_every_term_of_every_step(finished: tuple[Run, MiVAEModule])
 def test_the_learning_rate_warms_up_and_follows_a_cosine_to_nothing(finished: tuple[Run, MiVAEModule]) -> None:
     run, _ = finished
     rates = [row["learning_rate"] for row in read_training_log(run.training_log)]
-    peak = 2e-3
+    peak = tiny_training().learning_rate
     expected = [peak / 2, peak, *(peak * 0.5 * (1 + np.cos(np.pi * step / 4)) for step in range(4))]
     np.testing.assert_allclose(rates, expected, rtol=1e-4)
 
