@@ -71,7 +71,7 @@ class DemoResult:
             return ["The animal that was held out shows too few test clips to say whether the model works on it."]
         head = held_out["with_context"]
         return [
-            f"An animal the model was never trained on: from its neurons alone, the right clip was found in "
+            f"An animal the model was never trained on, read by its own recording: the right clip was found in "
             f"{_percent(head['top1'])} of lookups.",
             f"  chance                       {_percent(head['chance'])}",
             f"  without its own context      {_percent(held_out['without_context']['top1'])}",
