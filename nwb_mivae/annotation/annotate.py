@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from nwb_mivae.annotation.names import MODULE
 from nwb_mivae.annotation.record import ModelRecord
 from nwb_mivae.annotation.refusals import refuse_foreign_results, refuse_paths, refuse_source_changed
-from nwb_mivae.errors import AnnotationError
+from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.outputs import whole_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nwb_mivae.attribution import SessionAttribution
     from nwb_mivae.clips import StoredSession
     from nwb_mivae.inference.latents import SessionLatents
@@ -92,10 +95,11 @@ def annotate(
     opened = open_nwb(source)
     try:
         _refuse_annotated(opened)
-        add_results(opened, stored, latents, attribution, model, digest=digest)
-        _keep_external_files(opened, out)
-        _decode_texts(opened)
-        _load_masks(opened)
+        with _refusing(opened, "a file that results cannot be added to"):
+            add_results(opened, stored, latents, attribution, model, digest=digest)
+            _keep_external_files(opened, out)
+            _decode_texts(opened)
+            _load_masks(opened)
         with whole_file(out, overwrite=overwrite) as beside:
             _export(opened, beside)
     finally:
@@ -210,18 +214,26 @@ def _export(opened: OpenedFile, beside: Path) -> None:
 
     # Only the file is a new object. Its parts keep their ids: they are the same ROIs, presentations and traces.
     opened.nwbfile.generate_new_id(recurse=False)
+    with _refusing(opened, "a file that pynwb cannot export"), NWBHDF5IO(str(beside), mode="w") as writing:
+        # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
+        # Everywhere else links stay, because without them pynwb builds every object anew.
+        writing.export(
+            src_io=opened.io,
+            nwbfile=opened.nwbfile,
+            write_args={"link_data": not _links_to_other_files(opened.path)},
+        )
+
+
+@contextmanager
+def _refusing(opened: OpenedFile, found: str) -> Iterator[None]:
+    """Say of an error of pynwb's which file it is about, so that the other sessions go on."""
     try:
-        with NWBHDF5IO(str(beside), mode="w") as writing:
-            # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
-            # Everywhere else links stay, because without them pynwb builds every object anew.
-            writing.export(
-                src_io=opened.io,
-                nwbfile=opened.nwbfile,
-                write_args={"link_data": not _links_to_other_files(opened.path)},
-            )
+        yield
+    except NwbMivaeError:
+        raise
     except Exception as problem:  # pynwb and hdmf raise every builtin there is for what they cannot write
         raise AnnotationError(
-            f"a file that pynwb cannot export ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
+            f"{found} ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
             expected="a source that can be copied object by object",
             remedy="check it with `python -m pynwb.validate`",
             file=opened.path,

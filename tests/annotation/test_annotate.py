@@ -455,6 +455,18 @@ def test_what_is_no_nwb_file_is_refused(tmp_path: Path, source: Path):
     assert not (tmp_path / annotated_name(damaged)).exists()
 
 
+def test_results_that_pynwb_refuses_are_an_error_about_the_file(
+    source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("an object pynwb will not have")
+
+    monkeypatch.setattr("nwb_mivae.annotation.objects.add_results", fail)
+    error = refused(source, stored)
+    assert "cannot be added to (ValueError: an object pynwb will not have)" in error.found
+    assert error.file == str(source)
+
+
 def test_an_export_that_fails_leaves_nothing(source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("a link that leads nowhere")
