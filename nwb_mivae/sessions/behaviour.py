@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.sessions.clock import regular_rate, regular_timestamps, stored_timestamps
-from nwb_mivae.sessions.conventions import PUPIL_NAMES, RUNNING_NAMES, plain
+from nwb_mivae.sessions.conventions import plain
 from nwb_mivae.sessions.nwb import OpenedFile, as_text
 from nwb_mivae.sessions.session import BehaviourSeries
 
@@ -31,7 +31,7 @@ def read_behaviour(file: OpenedFile) -> dict[str, BehaviourSeries]:
     ]
     found: dict[str, BehaviourSeries] = {}
     taken: set[str] = set()
-    for name, conventions in (("running", RUNNING_NAMES), ("pupil", PUPIL_NAMES)):
+    for name, conventions in (("running", file.conventions.running_names), ("pupil", file.conventions.pupil_names)):
         for item in _by_convention(behavioural, conventions):
             series = _read(file, name, item)
             if series is not None:

@@ -25,6 +25,9 @@ class UnitQuality(Configuration):
 class SessionsConfiguration(Configuration):
     """How NWB files are read as sessions."""
 
+    conventions: str | None = Field(
+        None, description="YAML file with names and layouts of your own, used before the built-in ones"
+    )
     trace: str | None = Field(
         None,
         description="path of the traces inside the file, such as `processing/ophys/DfOverF/DfOverF` or `units`; "

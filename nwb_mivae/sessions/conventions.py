@@ -1,81 +1,37 @@
-"""What real dandisets call things: names as data, so that a new dandiset is a new entry and not a new branch.
+"""What real dandisets call things and how they differ: data, in ``conventions.yaml``, and the types it is read into.
 
-Names are compared in their plain form (:func:`plain`): lower case, letters and digits only. Where each entry was seen
-is said beside it by dandiset number.
+A scientist extends it from outside: a YAML file with some of the same keys, named in ``sessions.conventions``, whose
+entries come before the built-in ones.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
 
+import yaml
+from pydantic import Field
+
+from nwb_mivae.configuration import Configuration
 from nwb_mivae.sessions.session import TraceKind
 
 __all__ = [
-    "AREA_COLUMNS",
-    "BLANK_CODES",
-    "BLANK_COLUMNS",
-    "BLANK_NAMES",
-    "BLOCK_COLUMNS",
-    "DEPTH_FIELDS",
-    "FRAME_COLUMNS",
-    "IMAGE_NAME_COLUMNS",
-    "INVALID_MASK_TYPES",
-    "MASK_TYPE_COLUMN",
     "MICROMETRES_IN",
-    "NO_STIMULUS_TABLES",
     "PIXEL_FILE_SUFFIXES",
-    "PUPIL_NAMES",
     "RESULT_TYPES",
-    "RUNNING_NAMES",
-    "SESSION_MOVIE_WORDS",
-    "TEMPLATE_COLUMNS",
-    "TRACE_WORDS",
-    "VALID_CELL_COLUMNS",
+    "Conventions",
+    "Layout",
     "TraceWord",
+    "load_conventions",
     "plain",
     "stimulus_stem",
 ]
 
-
-def plain(name: str) -> str:
-    """A name in lower case with nothing but letters and digits."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-class TraceWord(NamedTuple):
-    """A word in the name of a series or its container, what kind it means, and how good that is (0 best)."""
-
-    word: str
-    kind: TraceKind
-    rank: int
-
-
-#: First match decides, on the series' own name before its containers' names.
-TRACE_WORDS: tuple[TraceWord, ...] = (
-    TraceWord("event", "events", 2),  # 000728 DfOverFEvents, 000711 event_detection, 000039 l0_events
-    TraceWord("deconv", "deconvolved", 1),  # roiextractors, suite2p through neuroconv
-    TraceWord("spks", "deconvolved", 1),  # suite2p
-    TraceWord("spikerate", "deconvolved", 1),
-    TraceWord("dfoverf", "dff", 0),  # 000728, 000037, 000036; 000039 inside a Fluorescence container
-    TraceWord("dff", "dff", 0),  # 000711, 001768
-    TraceWord("deltaf", "dff", 0),
-    TraceWord("corrected", "fluorescence", 3),  # 000728 Corrected, 000711 corrected_fluorescence
-    TraceWord("demixed", "fluorescence", 4),  # 000728, 000711
-    TraceWord("neuropil", "fluorescence", 6),  # background, the last resort
-    TraceWord("fneu", "fluorescence", 6),  # suite2p
-    TraceWord("background", "fluorescence", 6),
-    TraceWord("fluorescence", "fluorescence", 5),
-)
-
 #: Types that this package itself writes into annotated files; they are results, never recordings.
 RESULT_TYPES = ("RoiAttributionSeries", "StimulusAttributionSeries", "LatentSeries", "PresentationLatents")
-
-#: Boolean (or 0/1, or suite2p's flag and probability) columns of a ROI table that say whether a row is a cell.
-VALID_CELL_COLUMNS = ("valid_roi", "iscell", "is_cell", "Accepted", "accepted")
-#: 000402 says what a mask is instead.
-MASK_TYPE_COLUMN = "mask_type"
-INVALID_MASK_TYPES = ("artifact", "noise")
 
 MICROMETRES_IN = {
     "meters": 1e6,
@@ -99,74 +55,88 @@ MICROMETRES_IN = {
     "nm": 1e-3,
 }
 
-#: Fields of lab metadata that hold the imaging depth in micrometres (000711).
-DEPTH_FIELDS = ("imaging_depth",)
-
-#: Columns of the units table that name the brain area, before the electrodes are asked.
-AREA_COLUMNS = ("structure_acronym", "ecephys_structure_acronym", "brain_area", "location", "area")
-
-#: Columns that name what was shown: a movie, a set of images, a file.
-TEMPLATE_COLUMNS = (
-    "stimulus_template_name",  # 000037
-    "movie_name",  # 000402
-    "stimulus_name",  # 000021, 000711, 000336
-    "stim_name",  # 001768
-    "Clip_name",  # 000207
-    "clip_name",
-    "template_name",
-    "template",
-)
-#: Columns that name one image of a set.
-IMAGE_NAME_COLUMNS = ("image_name", "frameName", "image")  # 000711, 000207
-#: Columns that count frames in what was shown.
-FRAME_COLUMNS = (
-    "movie_frame_index",  # 000711
-    "frame",  # 000021, 000248, 000336
-    "frame_index",
-    "stim_frame",
-    "image_index",  # 000711, where names do not decide
-)
-BLOCK_COLUMNS = ("stimulus_block", "stim_block", "block")
-#: Columns that are true where only a grey screen was shown.
-BLANK_COLUMNS = ("is_blank_sweep", "is_blank", "blank", "omitted")
-#: What a frame number is where only a grey screen was shown; the second is -1 stored as uint32.
-BLANK_CODES = (-1, 4294967295)
-#: Plain names of showings that are a grey screen.
-BLANK_NAMES = ("spontaneous", "spontaneousactivity", "gray", "grey", "grayscreen", "greyscreen", "blank", "omitted")
-
-#: Tables that describe the experiment's course, whatever columns they have, unless they name frames.
-NO_STIMULUS_TABLES = ("epochs", "invalid_times")
-
 #: Suffixes of files that a stimulus may be stored in beside the NWB file.
 PIXEL_FILE_SUFFIXES = (
     ".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".gif",
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp",
 )  # fmt: skip
 
-#: An ImageSeries in `acquisition` with one of these in its plain name is the whole session's screen (000402), and
-#: not a camera.
-SESSION_MOVIE_WORDS = ("stimulus", "stimulusmovie")
 
-#: Plain names of running speed, best first.
-RUNNING_NAMES = (
-    "runningspeed",  # 000728, 000021
-    "runningvelocity",  # 000037, 000036
-    "speed",  # 000711 processing/running/speed
-    "treadmillvelocity",  # 000402
-    "running",
-    "locomotion",
-    "wheelvelocity",
-    "wheelspeed",
-)
-#: Plain names of pupil size, best first.
-PUPIL_NAMES = (
-    "pupilsize",  # 000728
-    "pupildiameter",  # 000037
-    "pupilarea",  # 000021
-    "pupilradius",
-    "pupiltracking",  # 000711: an ellipse with its area
-    "pupil",
-)
+class TraceWord(Configuration):
+    """A word in the plain name of a series or its container, what kind it means, and how good that is (0 best)."""
+
+    word: str
+    kind: TraceKind
+    rank: int
+
+
+class Layout(Configuration):
+    """What is known of one dandiset's files beyond the names in them."""
+
+    name: str = Field(description="what the findings call it, such as `000728 Visual Coding 2P`")
+    dandisets: tuple[str, ...] = ()
+    objects: tuple[str, ...] = Field(min_length=1, description="paths that must all be there, with `*` for any text")
+    note: str | None = Field(None, description="what a reader of such files should know, in a sentence")
+    micrometres_per_pixel: float | None = Field(None, gt=0, description="where the imaging plane does not say")
+
+
+class Conventions(Configuration):
+    """Names and layouts; the meaning of each key stands beside it in ``conventions.yaml``."""
+
+    trace_words: tuple[TraceWord, ...] = ()
+    valid_cell_columns: tuple[str, ...] = ()
+    mask_type_columns: tuple[str, ...] = ()
+    invalid_mask_types: tuple[str, ...] = ()
+    depth_fields: tuple[str, ...] = ()
+    area_columns: tuple[str, ...] = ()
+    template_columns: tuple[str, ...] = ()
+    image_name_columns: tuple[str, ...] = ()
+    frame_columns: tuple[str, ...] = ()
+    block_columns: tuple[str, ...] = ()
+    blank_columns: tuple[str, ...] = ()
+    omitted_columns: tuple[str, ...] = ()
+    blank_codes: tuple[int, ...] = ()
+    blank_names: tuple[str, ...] = ()
+    no_stimulus_tables: tuple[str, ...] = ()
+    session_movie_words: tuple[str, ...] = ()
+    running_names: tuple[str, ...] = ()
+    pupil_names: tuple[str, ...] = ()
+    layouts: tuple[Layout, ...] = ()
+
+    def before(self, other: Conventions) -> Conventions:
+        """Both together, the entries of this one first."""
+        return Conventions(**{name: (*getattr(self, name), *getattr(other, name)) for name in type(self).model_fields})
+
+    def layout_of(self, object_paths: Iterable[str]) -> Layout | None:
+        """The first layout whose objects are all among these paths."""
+        listed = "\n".join(object_paths)
+        for layout in self.layouts:
+            patterns = (re.escape(path).replace(r"\*", "[^\n]*") for path in layout.objects)
+            if all(re.search(f"^{pattern}$", listed, re.MULTILINE) for pattern in patterns):
+                return layout
+        return None
+
+
+def load_conventions(path: str | Path | None = None) -> Conventions:
+    """The built-in conventions, with those of a YAML file before them where one is given.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, or has a key or value that conventions do not have.
+    """
+    return _built_in() if path is None else Conventions.from_yaml(path).before(_built_in())
+
+
+@lru_cache(maxsize=1)
+def _built_in() -> Conventions:
+    text = resources.files("nwb_mivae.sessions").joinpath("conventions.yaml").read_text(encoding="utf-8")
+    return Conventions.from_mapping(yaml.safe_load(text), file="conventions.yaml")
+
+
+def plain(name: str) -> str:
+    """A name in lower case with nothing but letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def stimulus_stem(name: str) -> str:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from nwb_mivae.sessions.configuration import SessionsConfiguration, UnitQuality
-from nwb_mivae.sessions.conventions import AREA_COLUMNS
 from nwb_mivae.sessions.nwb import OpenedFile, text_values
 from nwb_mivae.sessions.session import CELL_COLUMNS, SpikeTrains, TraceCandidate
 
@@ -65,6 +64,7 @@ def read_units(file: OpenedFile, configuration: SessionsConfiguration) -> tuple[
     cells["plane"] = ""
     cells["source_row"] = keep
     cells["source_path"] = path
+    cells["source_file"] = str(file.path)
     spike_times = np.concatenate(trains) if trains else np.zeros(0)
     if spike_times.size == 0:
         raise file.refusal("units without a spike", expected="spike times", object_path=f"{path}/spike_times")
@@ -175,7 +175,7 @@ def _electrode_rows(file: OpenedFile, n_units: int, properties: dict[str, npt.ND
 def _areas(
     file: OpenedFile, properties: dict[str, npt.NDArray[Any]], electrode: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.object_]:
-    for column in AREA_COLUMNS:
+    for column in file.conventions.area_columns:
         if column in properties:
             return text_values(properties[column])
     areas = np.full(len(electrode), "", dtype=object)

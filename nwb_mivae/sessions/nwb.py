@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.errors import SessionError
+from nwb_mivae.sessions.conventions import Conventions, Layout, load_conventions
 from nwb_mivae.sessions.session import Finding, Provenance
 
 __all__ = ["OpenedFile", "as_text", "open_nwb", "text_values", "truth", "unreadable_contents"]
@@ -45,12 +46,18 @@ class OpenedFile:
         The root of the file.
     findings : list of Finding
         What the reading noticed so far; :meth:`note` adds to it.
+    conventions : Conventions
+        Names of things.
+    layout : Layout or None
+        The known layout that the file has.
     """
 
     path: Path
     io: Any
     nwbfile: Any
     findings: list[Finding] = field(default_factory=list)
+    conventions: Conventions = field(default_factory=load_conventions)
+    layout: Layout | None = None
 
     def path_of(self, container: Any) -> str:
         """Path of an object inside the file, such as ``processing/ophys/DfOverF/DfOverF``."""
@@ -116,7 +123,7 @@ def truth(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.isin(np.char.lower(text_values(values).astype(str)), ("true", "1", "1.0", "yes"))
 
 
-def open_nwb(path: str | PathLike[str]) -> OpenedFile:
+def open_nwb(path: str | PathLike[str], *, conventions: Conventions | None = None) -> OpenedFile:
     """Open a local NWB 2 file for reading, with the extensions it carries in itself.
 
     Raises
@@ -138,7 +145,12 @@ def open_nwb(path: str | PathLike[str]) -> OpenedFile:
             if io is not None:
                 io.close()
             raise _unconstructable(local, problem) from problem
-    opened = OpenedFile(local, io, nwbfile)
+    opened = OpenedFile(local, io, nwbfile, conventions=load_conventions() if conventions is None else conventions)
+    if opened.conventions.layouts:
+        opened.layout = opened.conventions.layout_of(opened.path_of(item) for item in nwbfile.objects.values())
+    if opened.layout is not None:
+        note = f": {opened.layout.note}" if opened.layout.note else ""
+        opened.note("info", "", f"laid out like {opened.layout.name}{note}")
     for message in dict.fromkeys(" ".join(str(item.message).split()) for item in seen):
         if not _REPEATED_WARNINGS.search(message):
             opened.note("info", "", f"pynwb says: {message}")

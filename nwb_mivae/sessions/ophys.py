@@ -17,14 +17,7 @@ import pandas as pd
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions.clock import regular_rate, regular_timestamps, stored_timestamps, usable_rate
 from nwb_mivae.sessions.configuration import SessionsConfiguration
-from nwb_mivae.sessions.conventions import (
-    INVALID_MASK_TYPES,
-    MASK_TYPE_COLUMN,
-    RESULT_TYPES,
-    TRACE_WORDS,
-    VALID_CELL_COLUMNS,
-    plain,
-)
+from nwb_mivae.sessions.conventions import RESULT_TYPES, plain
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
 from nwb_mivae.sessions.positions import cell_positions
 from nwb_mivae.sessions.session import CELL_COLUMNS, SampledTraces, TraceCandidate, TraceKind
@@ -138,6 +131,7 @@ def read_series(
         cells["plane"] = item.plane
         cells["source_row"] = rows
         cells["source_path"] = file.path_of(item.table)
+        cells["source_file"] = str(file.path)
         tables.append(cells)
         parts.append(_StoredTraces(file, item, keep))
     n_samples = min(len(item.timestamps) for item in chosen if item.timestamps is not None)
@@ -197,7 +191,7 @@ class _StoredTraces:
 
 def _judge(file: OpenedFile, series: Any) -> RoiSeries:
     path = file.path_of(series)
-    kind, rank = _kind_and_rank(series)
+    kind, rank = _kind_and_rank(file, series)
     region = series.rois
     table = region.table if region is not None else None
     rows = np.asarray(region.data[:], dtype=np.int64) if region is not None else np.zeros(0, dtype=np.int64)
@@ -210,7 +204,7 @@ def _judge(file: OpenedFile, series: Any) -> RoiSeries:
     return item
 
 
-def _kind_and_rank(series: Any) -> tuple[TraceKind, int]:
+def _kind_and_rank(file: OpenedFile, series: Any) -> tuple[TraceKind, int]:
     from pynwb import NWBFile, ProcessingModule
 
     names = [plain(series.name)]
@@ -219,7 +213,7 @@ def _kind_and_rank(series: Any) -> tuple[TraceKind, int]:
         names.append(plain(parent.name))
         parent = parent.parent
     for name in names:
-        for entry in TRACE_WORDS:
+        for entry in file.conventions.trace_words:
             if entry.word in name:
                 return entry.kind, entry.rank
     return "fluorescence", _RANK_WITHOUT_A_WORD
@@ -367,18 +361,20 @@ def _valid_columns(file: OpenedFile, item: RoiSeries, configuration: SessionsCon
     if configuration.keep_invalid_cells:
         return np.flatnonzero(keep)
     names = item.table.colnames
-    for name in VALID_CELL_COLUMNS:
+    for name in file.conventions.valid_cell_columns:
         if name in names:
             flags = np.asarray(item.table[name].data[:])
             flags = flags.reshape(len(flags), -1)[:, 0]
             keep &= truth(flags)[item.rows]
             _say_dropped(file, item, keep, f"`{name}` is false")
             break
-    if MASK_TYPE_COLUMN in names:
-        types = np.char.lower(text_values(item.table[MASK_TYPE_COLUMN].data[:]).astype(str))
-        artifact = np.isin(types[item.rows], INVALID_MASK_TYPES)
+    for name in file.conventions.mask_type_columns:
+        if name not in names:
+            continue
+        types = np.char.lower(text_values(item.table[name].data[:]).astype(str))
+        artifact = np.isin(types[item.rows], file.conventions.invalid_mask_types)
         if artifact.any():
-            _say_dropped(file, item, ~artifact, f"`{MASK_TYPE_COLUMN}` says they are no cells")
+            _say_dropped(file, item, ~artifact, f"`{name}` says they are no cells")
         keep &= ~artifact
     return np.flatnonzero(keep)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nwb_mivae.sessions.conventions import DEPTH_FIELDS, MICROMETRES_IN
+from nwb_mivae.sessions.conventions import MICROMETRES_IN
 from nwb_mivae.sessions.nwb import OpenedFile, as_text
 
 __all__ = ["cell_positions"]
@@ -127,7 +127,7 @@ def _numbers(stored: Any) -> FloatArray | None:
 
 def _depth(file: OpenedFile) -> float | None:
     for metadata in file.nwbfile.lab_meta_data.values():
-        for name in DEPTH_FIELDS:
+        for name in file.conventions.depth_fields:
             value = getattr(metadata, name, None)
             if value is not None and np.isfinite(float(value)):
                 file.note("info", file.path_of(metadata), f"depth {float(value):g} um of every cell from `{name}`")

@@ -12,6 +12,7 @@ import pandas as pd
 
 from nwb_mivae.sessions.behaviour import read_behaviour
 from nwb_mivae.sessions.configuration import SessionsConfiguration
+from nwb_mivae.sessions.conventions import load_conventions
 from nwb_mivae.sessions.ecephys import has_units, read_units, units_candidate
 from nwb_mivae.sessions.nwb import OpenedFile, open_nwb, unreadable_contents
 from nwb_mivae.sessions.ophys import choose_series, find_series, read_series
@@ -58,7 +59,7 @@ def read_session(
     ...     activity = session.traces.read()
     """
     settings = SessionsConfiguration() if configuration is None else configuration
-    file = open_nwb(path)
+    file = open_nwb(path, conventions=load_conventions(settings.conventions))
     try:
         traces, cells, candidates = _read_traces(file, settings)
         catalogue = TemplateCatalogue.of(file, stimulus_folder)
@@ -77,6 +78,7 @@ def read_session(
             behaviour=read_behaviour(file),
             invalid_times=_invalid_times(file),
             provenance=file.provenance(),
+            files=(file.provenance(),),
             findings=file.findings,
             candidates=candidates,
             on_close=file.close,

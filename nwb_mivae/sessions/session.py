@@ -7,7 +7,7 @@ per-frame table are in order of time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
@@ -21,6 +21,8 @@ __all__ = [
     "PRESENTATION_COLUMNS",
     "BehaviourSeries",
     "Finding",
+    "Granularity",
+    "MultiPlaneTraces",
     "Provenance",
     "SampledTraces",
     "Session",
@@ -32,19 +34,27 @@ __all__ = [
 ]
 
 TraceKind = Literal["dff", "deconvolved", "events", "fluorescence", "spikes"]
+#: What one row of a stimulus table of the source is: a refresh of the display, a frame of a movie, a standing image, a
+#: presentation of a grating or patch told by parameters, a whole movie, or a time without a stimulus.
+Granularity = Literal["display frame", "movie frame", "image", "parameters", "whole movie", "none"]
 FloatArray = npt.NDArray[np.float64]
 
 #: Columns of :attr:`Session.cells`, one row per cell in the order of the traces' columns.
-CELL_COLUMNS = ("id", "x", "y", "z", "area", "plane", "source_row", "source_path")
+#: ``source_row`` and ``source_path`` are the row and the ROI or unit table inside ``source_file``.
+CELL_COLUMNS = ("id", "x", "y", "z", "area", "plane", "source_row", "source_path", "source_file")
 
 #: Columns of :attr:`Session.presentations`, one row per shown frame or image in order of ``start_time``.
 PRESENTATION_COLUMNS = (
     "start_time",
     "stop_time",
+    "stimulus",
     "template",
     "frame",
-    "repeat",
+    "parameters",
+    "blank",
+    "omitted",
     "block",
+    "repeat",
     "source_path",
     "source_row",
 )
@@ -120,6 +130,39 @@ class SampledTraces(Traces):
     def read(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float32]:
         """Rows ``start`` to ``stop`` (default: all) as float32 ``(time, cells)``."""
         return self._read(start, len(self.timestamps) if stop is None else stop)
+
+
+class MultiPlaneTraces(Traces):
+    """Traces of several imaging planes of one session, each on its own clock.
+
+    The cells are those of the first plane, then those of the second, and so on, as in ``Session.cells``. Kind, unit
+    and path are those of the first plane.
+
+    Parameters
+    ----------
+    planes : sequence of SampledTraces
+        Two or more, of one kind, that overlap in time.
+    """
+
+    def __init__(self, planes: Sequence[SampledTraces]) -> None:
+        self.planes = tuple(planes)
+        self.kind = self.planes[0].kind
+        self.unit = self.planes[0].unit
+        self.path = self.planes[0].path
+
+    @property
+    def n_cells(self) -> int:
+        return sum(plane.n_cells for plane in self.planes)
+
+    @property
+    def rate(self) -> float:
+        """Sampling rate of the slowest plane in Hz."""
+        return min(plane.rate for plane in self.planes)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        starts, stops = zip(*(plane.interval for plane in self.planes), strict=True)
+        return max(starts), min(stops)
 
 
 class SpikeTrains(Traces):
@@ -265,15 +308,21 @@ class Session:
     presentations : DataFrame
         One row per shown frame or image, columns :data:`PRESENTATION_COLUMNS`. ``template`` is a key of
         ``templates`` or of ``missing_templates``; ``frame`` counts from 0 in the template. Where nothing but a grey
-        screen was shown ``frame`` is -1 and ``template`` empty. ``repeat`` counts earlier showings of the same frame,
-        ``block`` is the file's own block number or -1. Where a movie is missing its frames cannot be told apart: its
-        row then covers the whole showing, with frame 0.
+        screen was shown ``blank`` is true, ``frame`` -1 and ``template`` empty; ``omitted`` is true where that is so in
+        place of an image that was expected. ``stimulus`` is what the file calls what was shown. ``parameters`` is JSON
+        text of what the file says of a grating, patch or noise frame under standard names, sorted, or empty.
+        ``repeat`` counts earlier showings of the same frame, ``block`` is the file's own block number or -1. Where a
+        movie is missing its frames cannot be told apart: its row then covers the whole showing, with frame 0.
     templates : mapping of str to Template
         Frames by template name, for every template whose pixels can be read.
     missing_templates : mapping of str to str
         Template name to the file that was looked for, or the reason why there are no pixels.
     behaviour : mapping of str to BehaviourSeries
         ``"running"`` and ``"pupil"`` where present; other names as in the file.
+    granularity : mapping of str to Granularity
+        Path of each source table or series inside the file to what its rows are.
+    files : tuple of Provenance
+        Every file the session was read from, ``provenance`` first; several where each holds one imaging plane.
     invalid_times : ndarray of float64, (K, 2)
         Intervals, in seconds, that the file says are not to be used.
     findings : list of Finding
@@ -290,6 +339,8 @@ class Session:
     missing_templates: Mapping[str, str]
     behaviour: Mapping[str, BehaviourSeries]
     provenance: Provenance
+    granularity: Mapping[str, Granularity] = field(default_factory=dict)
+    files: tuple[Provenance, ...] = ()
     invalid_times: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     findings: list[Finding] = field(default_factory=list)
     candidates: list[TraceCandidate] = field(default_factory=list)

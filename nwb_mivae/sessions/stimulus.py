@@ -16,20 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nwb_mivae.sessions.clock import regular_rate, regular_timestamps, stored_timestamps
-from nwb_mivae.sessions.conventions import (
-    BLANK_CODES,
-    BLANK_COLUMNS,
-    BLANK_NAMES,
-    BLOCK_COLUMNS,
-    FRAME_COLUMNS,
-    IMAGE_NAME_COLUMNS,
-    NO_STIMULUS_TABLES,
-    PIXEL_FILE_SUFFIXES,
-    RESULT_TYPES,
-    TEMPLATE_COLUMNS,
-    plain,
-    stimulus_stem,
-)
+from nwb_mivae.sessions.conventions import PIXEL_FILE_SUFFIXES, RESULT_TYPES, plain, stimulus_stem
 from nwb_mivae.sessions.movies import ExternalMovie
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
 from nwb_mivae.sessions.session import PRESENTATION_COLUMNS, Template
@@ -88,7 +75,9 @@ def read_presentations(file: OpenedFile, catalogue: TemplateCatalogue) -> pd.Dat
     kept = _without_overlap(file, catalogue, [source for source in sources if len(source.start)])
     if not kept:
         return pd.DataFrame({name: np.zeros(0) for name in PRESENTATION_COLUMNS}).astype(
-            {"template": object, "frame": np.int64, "repeat": np.int64, "block": np.int64, "source_path": object}
+            dict.fromkeys(("stimulus", "template", "parameters", "source_path"), object)
+            | dict.fromkeys(("frame", "block", "repeat"), np.int64)
+            | {"blank": bool, "omitted": bool}
         )
     table = pd.concat(
         [
@@ -96,8 +85,12 @@ def read_presentations(file: OpenedFile, catalogue: TemplateCatalogue) -> pd.Dat
                 {
                     "start_time": source.start,
                     "stop_time": source.stop,
+                    "stimulus": pd.Series(source.template, dtype=object),
                     "template": pd.Series(source.template, dtype=object),
                     "frame": source.frame,
+                    "parameters": pd.Series([""] * len(source.start), dtype=object),
+                    "blank": source.frame < 0,
+                    "omitted": np.zeros(len(source.start), dtype=bool),
                     "repeat": np.zeros(len(source.start), dtype=np.int64),
                     "block": source.block,
                     "source_path": pd.Series([source.path] * len(source.start), dtype=object),
@@ -134,34 +127,36 @@ def _tables(file: OpenedFile, catalogue: TemplateCatalogue) -> Iterator[_Showing
 
 def _table_rows(file: OpenedFile, catalogue: TemplateCatalogue, table: Any) -> _Showings | None:
     path, names, n_rows = file.path_of(table), _single_valued(file, table), len(table)
-    template_column = next((name for name in TEMPLATE_COLUMNS if name in names), None)
-    image_column = next((name for name in IMAGE_NAME_COLUMNS if name in names), None)
-    frame_column = next((name for name in FRAME_COLUMNS if name in names), None)
+    template_column = next((name for name in file.conventions.template_columns if name in names), None)
+    image_column = next((name for name in file.conventions.image_name_columns if name in names), None)
+    frame_column = next((name for name in file.conventions.frame_columns if name in names), None)
     told_by_name = stimulus_stem(as_text(table.name)) != plain(as_text(table.name))
-    is_blank_table = stimulus_stem(as_text(table.name)) in BLANK_NAMES
+    is_blank_table = stimulus_stem(as_text(table.name)) in file.conventions.blank_names
     nothing_said = template_column is None and image_column is None and frame_column is None
-    if as_text(table.name) in NO_STIMULUS_TABLES or (nothing_said and not told_by_name and not is_blank_table):
+    if as_text(table.name) in file.conventions.no_stimulus_tables or (
+        nothing_said and not told_by_name and not is_blank_table
+    ):
         file.note("info", path, f"{n_rows} rows that name no stimulus, left out")
         return None
     whole_table = as_text(table.name)
     stated = text_values(_column(table, template_column)) if template_column else np.full(n_rows, whole_table, object)
     stated[stated == ""] = whole_table
     template, frame = stated, np.full(n_rows, WHOLE, dtype=np.int64)
-    blank = np.isin([stimulus_stem(str(name)) for name in stated], BLANK_NAMES) | is_blank_table
+    blank = np.isin([stimulus_stem(str(name)) for name in stated], file.conventions.blank_names) | is_blank_table
     if frame_column is not None and not (image_column is not None and frame_column == "image_index"):
-        frame, no_frame = _frame_numbers(_column(table, frame_column))
+        frame, no_frame = _frame_numbers(file, _column(table, frame_column))
         blank |= no_frame
     if image_column is not None and (frame == WHOLE).all():
         images = text_values(_column(table, image_column))
-        blank |= np.isin([plain(name) for name in images], BLANK_NAMES) | (images == "")
+        blank |= np.isin([plain(name) for name in images], file.conventions.blank_names) | (images == "")
         template, frame = _images_by_name(catalogue, stated, images)
     elif frame_column is None and template_column is None:
         file.note("info", path, f"{n_rows} rows with parameters and no frames")
-    for name in BLANK_COLUMNS:
+    for name in file.conventions.blank_columns:
         if name in names:
             blank |= truth(_column(table, name))
     block = np.full(n_rows, -1, dtype=np.int64)
-    for name in BLOCK_COLUMNS:
+    for name in file.conventions.block_columns:
         if name in names:
             numbers = pd.to_numeric(pd.Series(_column(table, name)), errors="coerce").to_numpy(dtype=np.float64)
             block = np.where(np.isfinite(numbers), numbers, -1).astype(np.int64)
@@ -212,7 +207,7 @@ def _series(file: OpenedFile, catalogue: TemplateCatalogue) -> Iterator[_Showing
     from pynwb.image import ImageSeries, IndexSeries
 
     root = file.nwbfile
-    acquired = [item for item in root.acquisition.values() if is_session_movie(item)]
+    acquired = [item for item in root.acquisition.values() if is_session_movie(file, item)]
     for item in sorted([*root.stimulus.values(), *acquired], key=file.path_of):
         if type(item).__name__ in RESULT_TYPES:
             continue
@@ -228,7 +223,7 @@ def _series(file: OpenedFile, catalogue: TemplateCatalogue) -> Iterator[_Showing
 
 def _index_series(file: OpenedFile, catalogue: TemplateCatalogue, series: Any) -> Iterator[_Showings]:
     target = series.indexed_images if series.indexed_images is not None else series.indexed_timeseries
-    frame, blank = _frame_numbers(np.asarray(series.data[:]).ravel())
+    frame, blank = _frame_numbers(file, np.asarray(series.data[:]).ravel())
     times = _times(file, series, len(frame))
     if times is None:
         return
@@ -490,7 +485,13 @@ def _without_overlap(file: OpenedFile, catalogue: TemplateCatalogue, sources: li
 def _single_valued(file: OpenedFile, table: Any) -> list[str]:
     """Columns with one value a row. What a ragged column stores is where its rows end, and means nothing here."""
     single = [name for name in table.colnames if _is_plain(table[name])]
-    known = (*TEMPLATE_COLUMNS, *IMAGE_NAME_COLUMNS, *FRAME_COLUMNS, *BLOCK_COLUMNS, *BLANK_COLUMNS)
+    known = (
+        *file.conventions.template_columns,
+        *file.conventions.image_name_columns,
+        *file.conventions.frame_columns,
+        *file.conventions.block_columns,
+        *file.conventions.blank_columns,
+    )
     left_out = [name for name in table.colnames if name in known and name not in single]
     if left_out:
         file.note("warning", file.path_of(table), f"columns with several values a row, not used: {', '.join(left_out)}")
@@ -508,14 +509,14 @@ def _column(table: Any, name: str) -> npt.NDArray[Any]:
     return np.asarray(table[name].data[:])
 
 
-def _frame_numbers(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _frame_numbers(file: OpenedFile, values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Frame numbers and where there is none: NaN, text such as "N/A", or a code for grey."""
     if values.dtype.kind in "iub":
         numbers = values.astype(np.float64)
     else:
         decoded = values if values.dtype.kind == "f" else text_values(values)
         numbers = pd.to_numeric(pd.Series(decoded), errors="coerce").to_numpy(dtype=np.float64)
-    blank = ~np.isfinite(numbers) | np.isin(numbers, BLANK_CODES) | (numbers < 0)
+    blank = ~np.isfinite(numbers) | np.isin(numbers, file.conventions.blank_codes) | (numbers < 0)
     return np.where(blank, BLANK, np.nan_to_num(numbers)).astype(np.int64), blank
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions.clock import regular_rate
-from nwb_mivae.sessions.conventions import RESULT_TYPES, SESSION_MOVIE_WORDS, plain, stimulus_stem
+from nwb_mivae.sessions.conventions import RESULT_TYPES, plain, stimulus_stem
 from nwb_mivae.sessions.movies import ExternalMovie, StimulusFolder, file_name_in, luminance
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values
 from nwb_mivae.sessions.session import Template
@@ -183,7 +183,7 @@ class TemplateCatalogue:
         catalogue = cls(file, StimulusFolder(stimulus_folder, file.path))
         root = file.nwbfile
         inside = [*root.stimulus_template.values(), *root.stimulus.values()]
-        inside += [item for item in root.acquisition.values() if is_session_movie(item)]
+        inside += [item for item in root.acquisition.values() if is_session_movie(file, item)]
         inside += [
             target
             for item in root.stimulus.values()
@@ -259,10 +259,10 @@ class TemplateCatalogue:
         return name
 
 
-def is_session_movie(item: Any) -> bool:
+def is_session_movie(file: OpenedFile, item: Any) -> bool:
     """Whether an object in acquisition is the screen of the whole session, as in dandiset 000402."""
     from pynwb.image import ImageSeries
 
     if not isinstance(item, ImageSeries) or not has_pixels(item):
         return False
-    return any(word in plain(as_text(item.name)) for word in SESSION_MOVIE_WORDS)
+    return any(word in plain(as_text(item.name)) for word in file.conventions.session_movie_words)

@@ -36,8 +36,12 @@ def presentation_table(
         {
             "start_time": start,
             "stop_time": np.asarray(stop, dtype=np.float64),
+            "stimulus": template,
             "template": template,
             "frame": np.asarray(frame, dtype=np.int64),
+            "parameters": "",
+            "blank": np.asarray(frame, dtype=np.int64) < 0,
+            "omitted": False,
             "repeat": repeat,
             "block": "0",
             "source_path": "stimulus/presentation/movie",
