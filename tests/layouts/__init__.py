@@ -1,0 +1,1 @@
+"""Small NWB files in exactly the layouts of published dandisets, traps included, and what is true of each."""
