@@ -10,6 +10,7 @@ from tests.layouts.truth import (
     LinearInTime,
     Presentation,
     SineInTime,
+    SpikesPerPresentation,
     number_in,
     pictures,
 )
@@ -59,3 +60,20 @@ def test_what_was_shown(tmp_path):
     )
     assert truth.frame_shown([0.5, 1.0, 1.9, 2.0, 3.0]).tolist() == [-1, 0, 0, 1, -1]
     assert truth.picture_shown([0.5, 1.0, 2.0]).tolist() == [NOTHING_KNOWN, 17, NO_PICTURE]
+
+
+def test_counts_on_the_rows_tell_the_rows_and_a_wrong_clock_does_not():
+    shown = [Presentation(0.1 * row, 0.1 * (row + 1), "a") for row in range(200)]
+    spikes = SpikesPerPresentation(4)
+    edges = np.array([row.start for row in shown] + [shown[-1].stop])
+
+    def rows(late: float) -> np.ndarray:
+        trains = spikes.spike_times(shown)
+        return spikes.rows(np.stack([np.histogram(train, edges + late)[0] for train in trains], axis=1))
+
+    assert np.array_equal(rows(0.0), np.arange(200))
+    assert np.array_equal(rows(0.0004), np.arange(200))
+    assert np.mean(rows(0.0006) == np.arange(200)) < 0.1
+    assert np.mean(rows(-0.0006) == np.arange(200)) < 0.1
+    with pytest.raises(ValueError, match="expected fewer than 256"):
+        spikes.counts(256)

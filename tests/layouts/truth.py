@@ -23,6 +23,7 @@ __all__ = [
     "LinearInTime",
     "Presentation",
     "SineInTime",
+    "SpikesPerPresentation",
     "number_in",
     "pictures",
 ]
@@ -92,6 +93,40 @@ class SineInTime:
 
 
 @dataclass(frozen=True)
+class SpikesPerPresentation:
+    """Each unit fires one digit (base 4) of a row's number in each presentation, and never outside presentations.
+
+    The number of row ``r`` is ``r + 1``, the lowest digit is the first unit's. In even rows all spikes fall just after
+    the onset, the first :attr:`margin` seconds after it, in odd rows as close before the end, so bins that are wrong by
+    more than that give other numbers.
+    """
+
+    n_units: int
+    margin: float = 0.0005
+
+    def counts(self, n_rows: int) -> npt.NDArray[np.int64]:
+        """Spikes (rows, units) in each of the first ``n_rows`` presentations."""
+        number = np.arange(1, n_rows + 1)
+        if n_rows >= 4**self.n_units:
+            raise ValueError(f"{n_rows} rows: expected fewer than {4**self.n_units} for {self.n_units} units")
+        return np.stack([(number >> 2 * unit) & 3 for unit in range(self.n_units)], axis=1)
+
+    def rows(self, counts: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+        """Rows that these counts (T, units) are of, -1 where nothing fired."""
+        digits = np.asarray(counts, dtype=np.int64)
+        return np.asarray((digits * 4 ** np.arange(self.n_units)).sum(axis=1) - 1)
+
+    def spike_times(self, presentations: Sequence[Presentation]) -> list[FloatArray]:
+        """Spike times of each unit in seconds, in order."""
+        trains: list[list[float]] = [[] for _ in range(self.n_units)]
+        for row, (shown, digits) in enumerate(zip(presentations, self.counts(len(presentations)), strict=True)):
+            for train, digit in zip(trains, digits, strict=True):
+                from_edge = self.margin + 0.0002 * np.arange(digit)
+                train += (shown.stop - from_edge[::-1] if row % 2 else shown.start + from_edge).tolist()
+        return [np.array(train) for train in trains]
+
+
+@dataclass(frozen=True)
 class Presentation:
     """One row of the frame table that a reader should get out of the file, as the file tells it.
 
@@ -152,7 +187,11 @@ class LayoutTruth:
     encodes : Encoding or None
         The chosen traces of the valid cells as a function of true time.
     trace_times : ndarray, (T,)
-        Seconds at which the (first plane's) traces were sampled.
+        Seconds at which the (first plane's) traces were sampled; empty where there are spikes.
+    spikes : SpikesPerPresentation or None
+        What the units that pass the quality filter tell, in the order of the units table; then ``encodes`` is ``None``.
+    invalid_times : tuple of (start, stop)
+        Seconds that the file says are not to be used.
     time_uncertainty : float
         Seconds by which true times may be later than the file says, where the file cannot say better.
     rows_lost : mapping of str to int
@@ -176,6 +215,8 @@ class LayoutTruth:
     presentations: tuple[Presentation, ...]
     encodes: Encoding | None
     trace_times: FloatArray
+    spikes: SpikesPerPresentation | None = None
+    invalid_times: tuple[tuple[float, float], ...] = ()
     time_uncertainty: float = 0.0
     rows_lost: Mapping[str, int] = field(default_factory=dict)
     templates_with_pixels: tuple[str, ...] = ()
