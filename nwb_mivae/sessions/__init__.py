@@ -1,6 +1,6 @@
 """NWB files in, sessions out: the only room that knows where a recording lies in a file."""
 
-from nwb_mivae.sessions.configuration import SessionsConfiguration, UnitQuality
+from nwb_mivae.sessions.configuration import BaselineConfiguration, SessionsConfiguration, UnitQuality
 from nwb_mivae.sessions.description import describe
 from nwb_mivae.sessions.reader import read_session
 from nwb_mivae.sessions.session import (
@@ -23,6 +23,7 @@ from nwb_mivae.sessions.session import (
 __all__ = [
     "CELL_COLUMNS",
     "PRESENTATION_COLUMNS",
+    "BaselineConfiguration",
     "BehaviourSeries",
     "Finding",
     "Granularity",

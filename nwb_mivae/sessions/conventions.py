@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field
@@ -22,9 +23,11 @@ __all__ = [
     "MICROMETRES_IN",
     "PIXEL_FILE_SUFFIXES",
     "RESULT_TYPES",
+    "BoxColumns",
     "Conventions",
     "Layout",
     "TraceWord",
+    "UnitCriterion",
     "load_conventions",
     "plain",
     "stimulus_stem",
@@ -68,6 +71,25 @@ class TraceWord(Configuration):
     word: str
     kind: TraceKind
     rank: int
+    role: Literal["signal", "corrected", "neuropil"] = Field(
+        "signal", description="whether neuropil was taken off already, or the series is the neuropil itself"
+    )
+
+
+class UnitCriterion(Configuration):
+    """Columns of a units table that hold one criterion of quality: the first that is there counts."""
+
+    criterion: Literal["labels", "isi_violations", "amplitude_cutoff", "presence_ratio", "signal_to_noise"]
+    columns: tuple[str, ...] = Field(min_length=1)
+
+
+class BoxColumns(Configuration):
+    """Columns of a ROI table that tell the box around each mask, in pixels: its first column, first row, and size."""
+
+    x: str
+    y: str
+    width: str
+    height: str
 
 
 class Layout(Configuration):
@@ -78,6 +100,12 @@ class Layout(Configuration):
     objects: tuple[str, ...] = Field(min_length=1, description="paths that must all be there, with `*` for any text")
     note: str | None = Field(None, description="what a reader of such files should know, in a sentence")
     micrometres_per_pixel: float | None = Field(None, gt=0, description="where the imaging plane does not say")
+    mask_axes: Literal["x, y", "y, x"] | None = Field(
+        None, description="order of the axes of image masks, where neither boxes nor pictures of the plane tell"
+    )
+    electrode_unit: Literal["micrometers", "millimeters", "meters"] | None = Field(
+        None, description="unit of the electrodes' coordinates, where it is not NWB's micrometres or not obvious"
+    )
 
 
 class Conventions(Configuration):
@@ -88,6 +116,9 @@ class Conventions(Configuration):
     mask_type_columns: tuple[str, ...] = ()
     invalid_mask_types: tuple[str, ...] = ()
     depth_fields: tuple[str, ...] = ()
+    box_columns: tuple[BoxColumns, ...] = ()
+    unit_criteria: tuple[UnitCriterion, ...] = ()
+    peak_channel_columns: tuple[str, ...] = ()
     area_columns: tuple[str, ...] = ()
     template_columns: tuple[str, ...] = ()
     image_name_columns: tuple[str, ...] = ()
@@ -101,6 +132,8 @@ class Conventions(Configuration):
     session_movie_words: tuple[str, ...] = ()
     running_names: tuple[str, ...] = ()
     pupil_names: tuple[str, ...] = ()
+    time_columns: tuple[str, ...] = ()
+    blink_names: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
 
     def before(self, other: Conventions) -> Conventions:
