@@ -134,6 +134,9 @@ class Conventions(Configuration):
     pupil_names: tuple[str, ...] = ()
     time_columns: tuple[str, ...] = ()
     blink_names: tuple[str, ...] = ()
+    session_id_fields: tuple[str, ...] = ()
+    plane_id_fields: tuple[str, ...] = ()
+    session_name_patterns: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
 
     def before(self, other: Conventions) -> Conventions:
