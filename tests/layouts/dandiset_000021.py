@@ -25,7 +25,16 @@ from tests.layouts.stored import add_index, add_namespace, as_extension_type, ch
 from tests.layouts.truth import LayoutTruth, Presentation, SpikesPerPresentation
 from tests.nwb_files import write as write_file
 
-__all__ = ["Column", "Shown", "add_presentations", "add_recording", "as_allen_extension", "display_clock", "write"]
+__all__ = [
+    "Column",
+    "Shown",
+    "add_presentations",
+    "add_recording",
+    "as_allen_extension",
+    "as_stored_then",
+    "display_clock",
+    "write",
+]
 
 #: What the columns of a presentation table say of themselves, in the order in which they are stored.
 _DESCRIPTIONS = {
@@ -112,7 +121,7 @@ def write(
         nwbfile.add_invalid_time_interval(start_time=start, stop_time=stop, tags=list(tags))
     path = write_file(nwbfile, folder / "sub-699733573_ses-715093703.nwb")
     with changed(path) as root:
-        _as_stored_then(root)
+        as_stored_then(root)
         old_indices(root)
         if extension:
             as_allen_extension(root)
@@ -375,7 +384,7 @@ def _add_units(nwbfile: NWBFile, trains: Sequence[npt.NDArray[np.float64]]) -> N
         nwbfile.add_unit(id=951791900 + 7 * row, spike_times=train, waveform_mean=np.zeros(82), **values)
 
 
-def _as_stored_then(root: h5py.File) -> None:
+def as_stored_then(root: h5py.File) -> None:
     """What pynwb refuses: an electrode without an area, spike amplitudes, mean waveforms of every channel, ragged."""
     location = root["general/extracellular_ephys/electrodes/location"]
     location[location.asstr()[:] == "to be emptied"] = ""
