@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO
 
-from tests.layouts.dandiset_000248 import N_PICTURES, write
+from tests.layouts.illusion import N_PICTURES, write
 from tests.layouts.truth import LayoutTruth, number_in
 
 

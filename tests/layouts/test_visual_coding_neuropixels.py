@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO
 
-from tests.layouts.dandiset_000021 import write
 from tests.layouts.truth import LayoutTruth
+from tests.layouts.visual_coding_neuropixels import write
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,9 @@ from pynwb.base import Images
 from pynwb.file import Subject
 from pynwb.image import GrayscaleImage, RGBImage
 
-from tests.layouts.dandiset_000021 import (
+from tests.layouts.stored import changed
+from tests.layouts.truth import LayoutTruth, Presentation, pictures
+from tests.layouts.visual_coding_neuropixels import (
     Column,
     Shown,
     add_presentations,
@@ -25,8 +27,6 @@ from tests.layouts.dandiset_000021 import (
     as_stored_then,
     display_clock,
 )
-from tests.layouts.stored import changed
-from tests.layouts.truth import LayoutTruth, Presentation, pictures
 from tests.nwb_files import write as write_file
 
 __all__ = ["N_PICTURES", "write"]
