@@ -182,6 +182,8 @@ class LayoutTruth:
         Path of the series to be chosen inside its file (the first of them where planes have one each).
     positions : ndarray, (n_cells_valid, 3)
         x (columns of the image), y (rows), z (depth) in micrometres, NaN where the file does not say.
+    pixels : ndarray, (n_cells_valid, 2), or None
+        Where the cells are in the image of their plane, column and row in pixels.
     presentations : tuple of Presentation
         Every row in order of time that can be recovered. Pauses that a reader may fill with grey are not among them.
     encodes : Encoding or None
@@ -215,6 +217,7 @@ class LayoutTruth:
     presentations: tuple[Presentation, ...]
     encodes: Encoding | None
     trace_times: FloatArray
+    pixels: FloatArray | None = None
     spikes: SpikesPerPresentation | None = None
     invalid_times: tuple[tuple[float, float], ...] = ()
     time_uncertainty: float = 0.0
