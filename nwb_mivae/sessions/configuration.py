@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from nwb_mivae.configuration import Configuration
+from nwb_mivae.sessions.screen import Screen
 
 __all__ = ["BaselineConfiguration", "SessionsConfiguration", "UnitQuality"]
 
@@ -63,6 +64,15 @@ class SessionsConfiguration(Configuration):
     micrometres_per_pixel: float | None = Field(
         None, gt=0, description="pixel size of the imaging planes, where the file does not say"
     )
+    grey_pause: float | None = Field(
+        1.5,
+        gt=0,
+        description="seconds up to which a pause between two standing images or gratings of one table and block counts "
+        "as a grey screen; empty to leave such pauses unknown",
+    )
     join_planes: bool = Field(
         True, description="read files that hold one imaging plane each of the same session as one session"
+    )
+    screen: Screen | None = Field(
+        None, description="screen that gratings, patches and flashes are drawn for; empty for that of the file's layout"
     )

@@ -17,6 +17,7 @@ import yaml
 from pydantic import Field
 
 from nwb_mivae.configuration import Configuration
+from nwb_mivae.sessions.screen import Screen
 from nwb_mivae.sessions.session import TraceKind
 
 __all__ = [
@@ -25,7 +26,11 @@ __all__ = [
     "RESULT_TYPES",
     "BoxColumns",
     "Conventions",
+    "DrawnKind",
+    "DrawnStimulus",
     "Layout",
+    "ParameterKind",
+    "ParameterName",
     "TraceWord",
     "UnitCriterion",
     "load_conventions",
@@ -57,6 +62,14 @@ MICROMETRES_IN = {
     "nanometers": 1e-3,
     "nm": 1e-3,
 }
+
+#: Standard names of what is said of a drawn stimulus; units in :mod:`nwb_mivae.sessions.parameters`.
+ParameterKind = Literal[
+    "orientation", "spatial_frequency", "temporal_frequency", "phase", "contrast", "x_position", "y_position", "size",
+    "colour", "mask", "units",
+]  # fmt: skip
+#: What can be drawn: a full-field grating, one grating in an aperture, several, uniform squares, a uniform screen.
+DrawnKind = Literal["grating", "gabor", "gabors", "spot", "flash"]
 
 #: Suffixes of files that a stimulus may be stored in beside the NWB file.
 PIXEL_FILE_SUFFIXES = (
@@ -92,6 +105,31 @@ class BoxColumns(Configuration):
     height: str
 
 
+class ParameterName(Configuration):
+    """What a column of a stimulus table says of a grating, patch or flash; ``factor`` brings it to standard units."""
+
+    column: str = Field(description="name of the column, exactly")
+    name: ParameterKind
+    factor: float = Field(1.0, description="standard units in one unit of the column")
+
+
+class DrawnStimulus(Configuration):
+    """A word in the plain name of a stimulus, what is drawn for it, and what its files leave unsaid."""
+
+    word: str
+    kind: DrawnKind
+    assumed: dict[str, float | str] = Field({}, description="parameters by standard name, where the file has none")
+
+
+class Trap(Configuration):
+    """A table or series that published files of a layout hold damaged, and how to tell."""
+
+    object: str = Field(description="path inside the file, with `*` for any text")
+    fewest_rows: int = Field(gt=0, description="with fewer rows than this it is damaged, and is left out")
+    why: str = Field(description="what happened, with where that is written down")
+    remedy: str = Field(description="what to use instead")
+
+
 class Layout(Configuration):
     """What is known of one dandiset's files beyond the names in them."""
 
@@ -100,6 +138,11 @@ class Layout(Configuration):
     objects: tuple[str, ...] = Field(min_length=1, description="paths that must all be there, with `*` for any text")
     note: str | None = Field(None, description="what a reader of such files should know, in a sentence")
     micrometres_per_pixel: float | None = Field(None, gt=0, description="where the imaging plane does not say")
+    traps: tuple[Trap, ...] = Field((), description="what such files are known to hold damaged")
+    screen: Screen | None = Field(None, description="the screen that stimuli without pixels are drawn for")
+    assumed_parameters: dict[str, float | str] = Field(
+        {}, description="parameters of drawn stimuli by standard name, where neither file nor stimulus word says"
+    )
     mask_axes: Literal["x, y", "y, x"] | None = Field(
         None, description="order of the axes of image masks, where neither boxes nor pictures of the plane tell"
     )
@@ -120,9 +163,12 @@ class Conventions(Configuration):
     unit_criteria: tuple[UnitCriterion, ...] = ()
     peak_channel_columns: tuple[str, ...] = ()
     area_columns: tuple[str, ...] = ()
+    stimulus_columns: tuple[str, ...] = ()
     template_columns: tuple[str, ...] = ()
     image_name_columns: tuple[str, ...] = ()
     frame_columns: tuple[str, ...] = ()
+    first_frame_columns: tuple[str, ...] = ()
+    condition_columns: tuple[str, ...] = ()
     block_columns: tuple[str, ...] = ()
     blank_columns: tuple[str, ...] = ()
     omitted_columns: tuple[str, ...] = ()
@@ -137,6 +183,8 @@ class Conventions(Configuration):
     session_id_fields: tuple[str, ...] = ()
     plane_id_fields: tuple[str, ...] = ()
     session_name_patterns: tuple[str, ...] = ()
+    parameter_names: tuple[ParameterName, ...] = ()
+    drawn_stimuli: tuple[DrawnStimulus, ...] = ()
     layouts: tuple[Layout, ...] = ()
 
     def before(self, other: Conventions) -> Conventions:
@@ -175,13 +223,21 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def stimulus_stem(name: str) -> str:
-    """What a stimulus is called once table, template and file suffixes are taken away, in plain form.
-
-    ``natural_movie_one_presentations``, ``natural_movie_one_stimulus`` and ``natural_movie_one.mp4`` are one thing.
-    """
-    stem = name.lower()
+def without_suffix(name: str) -> str:
+    """What a stimulus is called once table, template and file suffixes are taken away, otherwise as it is written."""
+    stem = name
     for suffix in PIXEL_FILE_SUFFIXES:
-        stem = stem.removesuffix(suffix)
-    stem = re.sub(r"[_ -]*(presentations?|stimulus|templates?|image_stack|images)$", "", stem)
-    return plain(stem)
+        if stem.lower().endswith(suffix):
+            stem = stem[: -len(suffix)]
+    stem = re.sub(r"[_ -]*(presentations?|stimulus|templates?|image_stack|images)$", "", stem, flags=re.IGNORECASE)
+    return stem or name
+
+
+def stimulus_stem(name: str) -> str:
+    """:func:`without_suffix` in a form to compare: lower case, letters and digits, digits kept apart.
+
+    ``natural_movie_one_presentations``, ``natural_movie_one_stimulus`` and ``natural_movie_one.mp4`` are one thing;
+    ``clip1_0`` and ``clip10`` are two.
+    """
+    apart = re.sub(r"(?<=[0-9])[^a-z0-9]+(?=[0-9])", "~", without_suffix(name).lower())
+    return re.sub(r"[^a-z0-9~]", "", apart)
