@@ -22,6 +22,7 @@ from nwb_mivae.sessions.session import TraceKind
 
 __all__ = [
     "MICROMETRES_IN",
+    "PICTURE_FILE_SUFFIXES",
     "PIXEL_FILE_SUFFIXES",
     "RESULT_TYPES",
     "BoxColumns",
@@ -71,10 +72,12 @@ ParameterKind = Literal[
 #: What can be drawn: a full-field grating, one grating in an aperture, several, uniform squares, a uniform screen.
 DrawnKind = Literal["grating", "gabor", "gabors", "spot", "flash"]
 
+#: Suffixes of files that hold one picture.
+PICTURE_FILE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 #: Suffixes of files that a stimulus may be stored in beside the NWB file.
 PIXEL_FILE_SUFFIXES = (
     ".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".gif",
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp",
+    *PICTURE_FILE_SUFFIXES,
 )  # fmt: skip
 
 
