@@ -1,7 +1,8 @@
 """Optical physiology: which RoiResponseSeries to take, how it lies in the file, and where its cells are.
 
 Series are found by neurodata type, grouped by the plane their ROIs point to, and ranked by name and container: dF/F
-(also inside a Fluorescence container), deconvolved activity, events, raw fluorescence.
+(also inside a Fluorescence container), deconvolved activity, events, raw fluorescence. Of raw fluorescence dF/F is
+computed here.
 """
 
 from __future__ import annotations
@@ -17,16 +18,24 @@ import pandas as pd
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions.clock import regular_rate, regular_timestamps, stored_timestamps, usable_rate
 from nwb_mivae.sessions.configuration import SessionsConfiguration
-from nwb_mivae.sessions.conventions import RESULT_TYPES, plain
+from nwb_mivae.sessions.conventions import RESULT_TYPES, TraceWord, plain
+from nwb_mivae.sessions.fluorescence import delta_f_over_f
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
 from nwb_mivae.sessions.positions import cell_positions
-from nwb_mivae.sessions.session import CELL_COLUMNS, SampledTraces, TraceCandidate, TraceKind
+from nwb_mivae.sessions.session import CELL_COLUMNS, MultiPlaneTraces, SampledTraces, TraceCandidate, TraceKind
 
 __all__ = ["RoiSeries", "choose_series", "find_series", "read_series"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_RANK_WITHOUT_A_WORD = 5
+#: Raw fluorescence, where neither the series nor its container is called anything known.
+_WITHOUT_A_WORD = TraceWord(word="", kind="fluorescence", rank=5)
+#: Seconds between samples that count as taken at one time.
+_SAME_TIME = 1e-4
+#: A plane is left out where less than this share of the largest plane's time is its own, too.
+_LEAST_OVERLAP = 0.5
+#: Samples that a window of the baseline has to hold.
+_LEAST_SAMPLES_OF_WINDOW = 10
 
 
 @dataclass
@@ -41,8 +50,14 @@ class RoiSeries:
         Axis of the stored data that is time.
     timestamps : ndarray of float64, (time,)
         Seconds, as many as samples are used.
+    role : str
+        Whether neuropil was taken off already, or the series is the neuropil itself.
+    neuropil : RoiSeries or None
+        Neuropil of the same ROIs at the same times, where that was not taken off.
     problem : SessionError or None
         Why it cannot be used; then ``time_axis`` and ``timestamps`` mean nothing.
+    reason : str
+        Why it was chosen or not.
     """
 
     series: Any
@@ -51,26 +66,37 @@ class RoiSeries:
     rank: int
     table: Any
     rows: npt.NDArray[np.int64]
+    role: str
     shape: tuple[int, ...]
     time_axis: int = 0
     timestamps: FloatArray | None = None
+    neuropil: RoiSeries | None = None
     problem: SessionError | None = None
     chosen: bool = False
+    reason: str = ""
+
+    @property
+    def imaging_plane(self) -> Any:
+        """The ImagingPlane object, or ``None`` where the ROIs are in a table of another type."""
+        return getattr(self.table, "imaging_plane", None)
 
     @property
     def plane(self) -> str:
         """Name of the imaging plane."""
-        plane = self.table.imaging_plane if self.table is not None else None
-        return as_text(plane.name) if plane is not None else ""
+        return as_text(self.imaging_plane.name) if self.imaging_plane is not None else ""
+
+    @property
+    def times(self) -> FloatArray:
+        """Seconds of its samples, of a series that can be used."""
+        assert self.timestamps is not None
+        return self.timestamps
 
     def candidate(self) -> TraceCandidate:
         """What the user is told about it."""
         orientation = "time x cells" if self.time_axis == 0 else "cells x time"
         if self.problem is not None:
-            orientation, reason = "unknown", f"cannot be used: found {self.problem.found}"
-        else:
-            reason = "the best there is" if self.chosen else "another was preferred"
-        return TraceCandidate(self.path, self.kind, self.shape, orientation, self.plane, self.chosen, reason)
+            orientation = "unknown"
+        return TraceCandidate(self.path, self.kind, self.shape, orientation, self.plane, self.chosen, self.reason)
 
 
 def find_series(file: OpenedFile) -> list[RoiSeries]:
@@ -78,87 +104,168 @@ def find_series(file: OpenedFile) -> list[RoiSeries]:
     from pynwb.ophys import RoiResponseSeries
 
     found = [_judge(file, item) for item in file.of_type(RoiResponseSeries) if type(item).__name__ not in RESULT_TYPES]
+    for item in found:
+        if item.kind == "fluorescence" and item.role == "signal" and item.problem is None:
+            item.neuropil = next((other for other in found if _is_neuropil_of(other, item)), None)
     return sorted(found, key=lambda item: (item.rank, item.path))
 
 
 def choose_series(file: OpenedFile, found: Sequence[RoiSeries], trace: str | None) -> list[RoiSeries]:
-    """The series to read: the one that was asked for, or the best of each plane where the planes share a clock.
+    """The series to read: what was asked for, or the best kind there is, of every plane that has it.
+
+    Planes that share little time with the largest one are left out.
 
     Raises
     ------
     SessionError
         If what was asked for is not there or cannot be used, or if nothing that the file has can be used.
     """
+    usable = [item for item in found if item.problem is None]
     if trace is not None:
-        chosen = [_asked_for(file, found, trace)]
-    else:
-        usable = [item for item in found if item.problem is None]
-        if not usable:
-            for item in found:
-                if item.problem is not None:
-                    raise item.problem
-            return []
+        chosen = _asked_for(file, found, trace)
+    elif not usable:
         for item in found:
             if item.problem is not None:
-                file.note("warning", item.path, f"left out: found {item.problem.found}")
-        chosen = _planes_together(file, usable)
+                raise item.problem
+        return []
+    else:
+        best = [item for item in usable if (item.kind, item.rank) == (usable[0].kind, usable[0].rank)]
+        chosen = _one_of_each_plane(best)
+    chosen = _overlapping(file, chosen)
     for item in chosen:
         item.chosen = True
+        item.reason = "as configured" if trace is not None else "the best there is"
         _say_guesses(file, item)
+    if len({id(item.imaging_plane) for item in chosen}) < len(chosen):
+        file.note(
+            "guess", chosen[0].path, "several ROI tables of one imaging plane; a cell in two of them counts twice"
+        )
+    for item in found:
+        _say_why_not(file, item, chosen)
     return chosen
 
 
 def read_series(
     file: OpenedFile, chosen: Sequence[RoiSeries], configuration: SessionsConfiguration
-) -> tuple[SampledTraces, pd.DataFrame]:
+) -> tuple[SampledTraces | MultiPlaneTraces, pd.DataFrame]:
     """Traces (still lazy) and cell table of the chosen series, planes side by side, invalid ROIs left out.
+
+    Planes whose samples were taken at the same times are one :class:`SampledTraces`; where there are several clocks
+    the result is :class:`MultiPlaneTraces`, with the cells in the same order.
 
     Raises
     ------
     SessionError
         If no ROI is left.
     """
-    first = chosen[0]
-    assert first.timestamps is not None
-    tables, parts = [], []
+    clocks: list[list[tuple[RoiSeries, npt.NDArray[np.int64]]]] = []
     for item in chosen:
         keep = _valid_columns(file, item, configuration)
-        rows = item.rows[keep]
-        cells = pd.DataFrame(index=range(len(rows)), columns=list(CELL_COLUMNS))
-        cells["id"] = np.asarray(item.table.id[:])[rows]
-        cells[["x", "y", "z"]] = cell_positions(file, item.table, rows, configuration.micrometres_per_pixel)
-        cells["area"] = as_text(item.table.imaging_plane.location)
-        cells["plane"] = item.plane
-        cells["source_row"] = rows
-        cells["source_path"] = file.path_of(item.table)
-        cells["source_file"] = str(file.path)
-        tables.append(cells)
-        parts.append(_StoredTraces(file, item, keep))
-    n_samples = min(len(item.timestamps) for item in chosen if item.timestamps is not None)
-    cells = pd.concat(tables, ignore_index=True)
-    if cells.empty:
+        if not len(keep):
+            continue
+        of_clock = next((clock for clock in clocks if _same_clock(clock[0][0], item)), None)
+        if of_clock is None:
+            clocks.append([(item, keep)])
+        else:
+            of_clock.append((item, keep))
+    if not clocks:
         raise file.refusal(
             f"{sum(len(item.rows) for item in chosen)} ROIs, none of them marked as a cell",
             expected="at least one cell",
             remedy="set sessions.keep_invalid_cells to true to take them all",
-            object_path=first.path,
+            object_path=chosen[0].path,
         )
-    traces = SampledTraces(
-        lambda start, stop: np.concatenate([part.read(start, stop) for part in parts], axis=1),
-        first.timestamps[:n_samples],
-        len(cells),
-        kind=first.kind,
-        unit=as_text(first.series.unit) or "unknown",
-        path=first.path,
+    tables = [_cells(file, item, keep, configuration) for clock in clocks for item, keep in clock]
+    parts = [_side_by_side([_traces(file, item, keep, configuration) for item, keep in clock]) for clock in clocks]
+    if len(chosen) > 1:
+        clock_text = "one clock" if len(clocks) == 1 else f"{len(clocks)} clocks"
+        file.note(
+            "info", parts[0].path, f"{len(chosen)} planes on {clock_text}, {sum(map(len, tables))} cells together"
+        )
+    traces = parts[0] if len(parts) == 1 else MultiPlaneTraces(parts)
+    return traces, pd.concat(tables, ignore_index=True)
+
+
+def _cells(
+    file: OpenedFile, item: RoiSeries, keep: npt.NDArray[np.int64], configuration: SessionsConfiguration
+) -> pd.DataFrame:
+    rows = item.rows[keep]
+    cells = pd.DataFrame(index=range(len(rows)), columns=list(CELL_COLUMNS))
+    cells["id"] = np.asarray(item.table.id[:])[rows]
+    cells[["x", "y", "z"]] = cell_positions(file, item.table, rows, configuration.micrometres_per_pixel)
+    cells["area"] = as_text(item.imaging_plane.location) if item.imaging_plane is not None else ""
+    cells["plane"] = item.plane
+    cells["source_row"] = rows
+    cells["source_path"] = file.path_of(item.table)
+    cells["source_file"] = file.location
+    return cells
+
+
+def _traces(
+    file: OpenedFile, item: RoiSeries, keep: npt.NDArray[np.int64], configuration: SessionsConfiguration
+) -> SampledTraces:
+    stored = _stored(file, item, keep)
+    compute = configuration.trace is None if configuration.compute_dff is None else configuration.compute_dff
+    if item.kind != "fluorescence" or not compute:
+        return stored
+    if item.role == "neuropil":
+        file.note("warning", item.path, "this is the neuropil around the cells, and all there is; no dF/F is computed")
+        return stored
+    baseline = configuration.baseline
+    if baseline.window * stored.rate < _LEAST_SAMPLES_OF_WINDOW:
+        raise file.refusal(
+            f"{stored.rate:.3g} samples per second, {baseline.window * stored.rate:.3g} in a window of the baseline",
+            expected=f"at least {_LEAST_SAMPLES_OF_WINDOW}",
+            remedy="raise sessions.baseline.window, or set sessions.compute_dff to false",
+            object_path=item.path,
+        )
+    neuropil = None if item.neuropil is None else _stored(file, item.neuropil, keep)
+    computed = delta_f_over_f(stored, neuropil, baseline)
+    subtracted = "of which no neuropil was taken off"
+    if item.role == "corrected":
+        subtracted = "of which the neuropil was taken off before"
+    elif neuropil is not None and baseline.neuropil_factor > 0:
+        subtracted = f"less {baseline.neuropil_factor:g} times the neuropil `{neuropil.path}`"
+    low, empty = "", ""
+    if computed.n_low:
+        low = f"; {computed.n_low} of {len(keep)} ROIs have a baseline near zero or below: their noise takes its place"
+    if computed.n_constant:
+        empty = f"; {computed.n_constant} ROIs hold nothing and have no dF/F"
+    file.note(
+        "guess",
+        item.path,
+        f"dF/F was computed from raw fluorescence, {subtracted}: F0 is the running percentile "
+        f"{baseline.percentile:g} over {baseline.window:g} s{low}{empty}. Set sessions.compute_dff to false for raw "
+        "values",
     )
-    return traces, cells
+    return computed.traces
+
+
+def _stored(file: OpenedFile, item: RoiSeries, keep: npt.NDArray[np.int64]) -> SampledTraces:
+    unit = as_text(item.series.unit) or "unknown"
+    read = _StoredTraces(file, item, keep).read
+    return SampledTraces(read, item.times, len(keep), kind=item.kind, unit=unit, path=item.path)
+
+
+def _side_by_side(parts: Sequence[SampledTraces]) -> SampledTraces:
+    """Planes on one clock as one; where one is a sample shorter the others are, too."""
+    if len(parts) == 1:
+        return parts[0]
+    return SampledTraces(
+        lambda start, stop: np.concatenate([part.read(start, stop) for part in parts], axis=1),
+        parts[0].timestamps[: min(len(part.timestamps) for part in parts)],
+        sum(part.n_cells for part in parts),
+        kind=parts[0].kind,
+        unit=parts[0].unit,
+        path=parts[0].path,
+    )
 
 
 class _StoredTraces:
     """Rows of one series as they lie in the file, read on demand."""
 
     def __init__(self, file: OpenedFile, item: RoiSeries, columns: npt.NDArray[np.int64]) -> None:
-        self._file = file.path
+        self._file = file.location
         self._path = item.path
         self._data = item.series.data
         self._time_axis = item.time_axis
@@ -191,20 +298,21 @@ class _StoredTraces:
 
 def _judge(file: OpenedFile, series: Any) -> RoiSeries:
     path = file.path_of(series)
-    kind, rank = _kind_and_rank(file, series)
+    word = _word(file, series)
     region = series.rois
     table = region.table if region is not None else None
     rows = np.asarray(region.data[:], dtype=np.int64) if region is not None else np.zeros(0, dtype=np.int64)
     shape = tuple(int(size) for size in np.shape(series.data))
-    item = RoiSeries(series, path, kind, rank, table, rows, shape)
+    item = RoiSeries(series, path, word.kind, word.rank, table, rows, word.role, shape)
     try:
         _place_in_time(file, item)
     except SessionError as problem:
         item.problem = problem
+        item.reason = f"cannot be used: found {problem.found}"
     return item
 
 
-def _kind_and_rank(file: OpenedFile, series: Any) -> tuple[TraceKind, int]:
+def _word(file: OpenedFile, series: Any) -> TraceWord:
     from pynwb import NWBFile, ProcessingModule
 
     names = [plain(series.name)]
@@ -215,8 +323,8 @@ def _kind_and_rank(file: OpenedFile, series: Any) -> tuple[TraceKind, int]:
     for name in names:
         for entry in file.conventions.trace_words:
             if entry.word in name:
-                return entry.kind, entry.rank
-    return "fluorescence", _RANK_WITHOUT_A_WORD
+                return entry
+    return _WITHOUT_A_WORD
 
 
 def _place_in_time(file: OpenedFile, item: RoiSeries) -> None:
@@ -244,16 +352,19 @@ def _place_in_time(file: OpenedFile, item: RoiSeries) -> None:
                 object_path=f"{item.path}/timestamps",
             )
         return
-    rate = regular_rate(item.series) or usable_rate(item.table.imaging_plane.imaging_rate)
+    rate = regular_rate(item.series) or _imaging_rate(item)
     if rate is None:
         raise file.refusal(
-            f"no timestamps, a rate of {item.series.rate} Hz and an imaging rate of "
-            f"{item.table.imaging_plane.imaging_rate} Hz",
+            f"no timestamps, a rate of {item.series.rate} Hz and an imaging plane without one",
             expected="timestamps or a rate",
             remedy="choose other traces with sessions.trace; the samples of these have no times",
             object_path=item.path,
         )
     item.timestamps = regular_timestamps(item.series, rate, n_samples)
+
+
+def _imaging_rate(item: RoiSeries) -> float | None:
+    return None if item.imaging_plane is None else usable_rate(item.imaging_plane.imaging_rate)
 
 
 def _time_axis(file: OpenedFile, item: RoiSeries, n_timestamps: int | None) -> int:
@@ -281,7 +392,6 @@ def _time_axis(file: OpenedFile, item: RoiSeries, n_timestamps: int | None) -> i
 
 
 def _say_guesses(file: OpenedFile, item: RoiSeries) -> None:
-    assert item.timestamps is not None
     stored = stored_timestamps(item.series)
     n_samples = item.shape[item.time_axis]
     if item.time_axis == 1:
@@ -297,7 +407,7 @@ def _say_guesses(file: OpenedFile, item: RoiSeries) -> None:
             f"{len(stored)} timestamps for {n_samples} samples; the last of the longer was left out",
         )
     if stored is None and regular_rate(item.series) is None:
-        rate = usable_rate(item.table.imaging_plane.imaging_rate)
+        rate = _imaging_rate(item)
         file.note(
             "guess",
             item.path,
@@ -307,53 +417,86 @@ def _say_guesses(file: OpenedFile, item: RoiSeries) -> None:
         file.note("guess", item.path, "no starting time; 0 s was taken")
 
 
-def _asked_for(file: OpenedFile, found: Sequence[RoiSeries], trace: str) -> RoiSeries:
+def _asked_for(file: OpenedFile, found: Sequence[RoiSeries], trace: str) -> list[RoiSeries]:
     wanted = trace.strip("/")
-    matching = [item for item in found if item.path == wanted or item.path.rpartition("/")[0] == wanted]
-    exact = [item for item in matching if item.path == wanted]
-    if len(exact or matching) != 1:
+    exact = [item for item in found if item.path == wanted]
+    within = [item for item in found if item.path.rpartition("/")[0] == wanted]
+    # A container may be named for one series of each plane in it, but not for a choice between several of one.
+    asked = exact or within
+    if not asked or len({id(item.table) for item in asked}) < len(asked):
         raise file.refusal(
-            "no such traces" if not matching else f"{len(matching)} sets of traces there",
+            "no such traces" if not asked else f"{len(asked)} sets of traces there",
             expected="one of " + ", ".join(item.path for item in found) if found else "a file with traces",
             remedy="correct sessions.trace",
             object_path=wanted,
         )
-    (item,) = exact or matching
-    if item.problem is not None:
-        raise item.problem
-    return item
+    for item in asked:
+        if item.problem is not None:
+            raise item.problem
+    return asked
 
 
-def _planes_together(file: OpenedFile, usable: Sequence[RoiSeries]) -> list[RoiSeries]:
-    kind = usable[0].kind
-    best: dict[int, RoiSeries] = {}
-    for item in usable:
-        if item.kind == kind and item.rank == usable[0].rank:
-            best.setdefault(id(item.table), item)
-    planes = sorted(best.values(), key=lambda item: item.path)
+def _one_of_each_plane(series: Sequence[RoiSeries]) -> list[RoiSeries]:
+    """The first series of each ROI table, in order of path."""
+    first: dict[int, RoiSeries] = {}
+    for item in series:
+        first.setdefault(id(item.table), item)
+    return sorted(first.values(), key=lambda item: item.path)
+
+
+def _overlapping(file: OpenedFile, planes: Sequence[RoiSeries]) -> list[RoiSeries]:
+    """The plane with most ROIs and those recorded at the same time, more or less; the others are warned of."""
     lead = max(planes, key=lambda item: len(item.rows))
-    chosen = [item for item in planes if _same_clock(item, lead)]
+    begin, end = lead.times[0], lead.times[-1]
+    kept = []
     for item in planes:
-        if not any(item is other for other in chosen):
-            file.note(
-                "warning",
-                item.path,
-                f"another plane ({item.plane}, {len(item.rows)} ROIs) on another clock was left out; "
-                f"choose it with sessions.trace",
-            )
-    if len(chosen) > 1:
-        count = sum(len(item.rows) for item in chosen)
-        file.note("info", lead.path, f"{len(chosen)} planes share a clock and were put side by side ({count} ROIs)")
-    return [lead, *(item for item in chosen if item is not lead)]
+        shared = max(0.0, min(end, item.times[-1]) - max(begin, item.times[0]))
+        if item is lead or shared >= _LEAST_OVERLAP * (end - begin):
+            kept.append(item)
+            continue
+        item.reason = f"left out: it has {shared:.0f} s of the {end - begin:.0f} s of the largest plane"
+        file.note(
+            "warning",
+            item.path,
+            f"another plane ({item.plane}, {len(item.rows)} ROIs) was recorded at another time and left out: it has "
+            f"{shared:.0f} s of the {end - begin:.0f} s of the largest plane; choose it with sessions.trace",
+        )
+    return [lead, *(item for item in kept if item is not lead)]
+
+
+def _say_why_not(file: OpenedFile, item: RoiSeries, chosen: Sequence[RoiSeries]) -> None:
+    """Give what was not chosen a reason, and note what a user would miss."""
+    if item.chosen:
+        return
+    best = chosen[0]
+    if item.problem is not None:
+        # A series without an axis of time beside good traces is no loss: 000711 stores scores per ROI like that.
+        matters = item.rank <= best.rank
+        file.note("warning" if matters else "info", item.path, f"left out: found {item.problem.found}")
+    elif any(item.table is other.table for other in chosen):
+        preferred = next(other for other in chosen if other.table is item.table)
+        item.reason = f"`{preferred.path}` was preferred"
+    elif not item.reason:
+        item.reason = f"another plane, without {best.kind} as in `{best.path}`"
+        file.note("info", item.path, f"not read: {item.reason}; choose it with sessions.trace")
+
+
+def _is_neuropil_of(other: RoiSeries, item: RoiSeries) -> bool:
+    return (
+        other.role == "neuropil"
+        and other.problem is None
+        and other.table is item.table
+        and np.array_equal(other.rows, item.rows)
+        and _same_clock(other, item)
+        and len(other.times) == len(item.times)
+    )
 
 
 def _same_clock(one: RoiSeries, other: RoiSeries) -> bool:
-    assert one.timestamps is not None
-    assert other.timestamps is not None
-    n_samples = min(len(one.timestamps), len(other.timestamps))
-    if abs(len(one.timestamps) - len(other.timestamps)) > 1:
+    n_samples = min(len(one.times), len(other.times))
+    if abs(len(one.times) - len(other.times)) > 1:
         return False
-    return bool(np.allclose(one.timestamps[:n_samples], other.timestamps[:n_samples], rtol=0.0, atol=1e-3))
+    return bool(np.allclose(one.times[:n_samples], other.times[:n_samples], rtol=0.0, atol=_SAME_TIME))
 
 
 def _valid_columns(file: OpenedFile, item: RoiSeries, configuration: SessionsConfiguration) -> npt.NDArray[np.int64]:

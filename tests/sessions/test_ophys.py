@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from nwb_mivae.errors import SessionError
-from nwb_mivae.sessions import SampledTraces, Session, SessionsConfiguration, read_session
+from nwb_mivae.sessions import (
+    BaselineConfiguration,
+    MultiPlaneTraces,
+    SampledTraces,
+    Session,
+    SessionsConfiguration,
+    read_session,
+)
 from tests.nwb_files import add_plane, add_traces, new_file, write
 
 N_SAMPLES, N_ROIS = 40, 4
@@ -31,8 +38,8 @@ def messages(session: Session, level: str) -> list[str]:
         ([("Fluorescence", "DfOverF"), ("Fluorescence", "l0_events")], "Fluorescence/DfOverF", "dff"),
         ([("DfOverF", "DfOverFEvents"), ("Fluorescence", "RoiResponseSeries")], "DfOverF/DfOverFEvents", "events"),
         ([("Fluorescence", "Neuropil"), ("Fluorescence", "Deconvolved")], "Fluorescence/Deconvolved", "deconvolved"),
-        ([("Fluorescence", "Neuropil"), ("Fluorescence", "Series1")], "Fluorescence/Series1", "fluorescence"),
-        ([("neuropil_trace", "traces"), ("corrected_trace", "traces")], "corrected_trace/traces", "fluorescence"),
+        ([("Fluorescence", "Neuropil"), ("Fluorescence", "Series1")], "Fluorescence/Series1", "dff"),
+        ([("neuropil_trace", "traces"), ("corrected_trace", "traces")], "corrected_trace/traces", "dff"),
         ([("Fluorescence", "spks"), ("dff", "traces")], "dff/traces", "dff"),
     ],
 )  # fmt: skip
@@ -257,13 +264,155 @@ def test_planes_on_one_clock_stand_side_by_side(tmp_path: Path) -> None:
         assert sum(item.chosen for item in session.candidates) == 2
 
 
-def test_planes_on_other_clocks_are_left_out_and_said(tmp_path: Path) -> None:
+def test_planes_acquired_in_turn_keep_their_clocks(tmp_path: Path) -> None:
     nwbfile = new_file()
-    add_traces(nwbfile, add_plane(nwbfile, 2, name="small"), VALUES[:, :2], name="small")
-    add_traces(nwbfile, add_plane(nwbfile, N_ROIS, name="large"), VALUES, name="large", rate=11.0)
+    offsets = {"a": 0.0, "b": 0.05, "c": 0.05}
+    for number, (name, offset) in enumerate(offsets.items()):
+        table = add_plane(nwbfile, 2 + number % 2, name=name)
+        times = np.arange(N_SAMPLES - number % 2) / 10 + offset
+        add_traces(nwbfile, table, VALUES[: len(times), : 2 + number % 2] + 1000 * number, name=name, timestamps=times)
     with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        traces = session.traces
+        assert isinstance(traces, MultiPlaneTraces)
+        # The plane with most ROIs leads, with the one on its clock beside it.
+        assert session.cells["plane"].tolist() == ["b"] * 3 + ["c"] * 2 + ["a"] * 2
+        assert [plane.n_cells for plane in traces.planes] == [5, 2]
+        assert [len(plane.timestamps) for plane in traces.planes] == [N_SAMPLES - 1, N_SAMPLES]
+        np.testing.assert_allclose(traces.planes[0].timestamps, np.arange(N_SAMPLES - 1) / 10 + 0.05)
+        np.testing.assert_array_equal(traces.planes[0].read(3, 5)[:, 3:], VALUES[3:5, :2] + 2000)
+        np.testing.assert_array_equal(traces.planes[1].read(), VALUES[:, :2])
+        assert any("3 planes on 2 clocks, 7 cells" in message for message in messages(session, "info"))
+        assert all(item.chosen for item in session.candidates)
+
+
+def test_planes_at_other_times_are_left_out_and_said(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, 2, name="small"), VALUES[:, :2], name="small", starting_time=3.0, rate=10.0)
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS, name="large"), VALUES, name="large")
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with read_session(path) as session:
         assert traces_of(session).path.endswith("large")
         assert any("another plane (small, 2 ROIs)" in message for message in messages(session, "warning"))
+        assert [item.reason for item in session.candidates] == [
+            "the best there is",
+            "left out: it has 1 s of the 4 s of the largest plane",
+        ]
+    with read_session(path, configuration=SessionsConfiguration(trace="processing/ophys/DfOverF/small")) as session:
+        assert traces_of(session).interval == (3.0, pytest.approx(6.9))
+        assert [item.reason for item in session.candidates if item.chosen] == ["as configured"]
+
+
+def test_a_container_with_one_series_for_each_plane_may_be_named(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    for number in (1, 2):
+        table = add_plane(nwbfile, 2, name=f"plane{number}")
+        add_traces(nwbfile, table, VALUES[:, :2], name=f"RoiResponseSeries{number}", container="Fluorescence")
+        add_traces(nwbfile, table, VALUES[:, :2], name=f"dff{number}")
+    configuration = SessionsConfiguration(trace="processing/ophys/Fluorescence")
+    with read_session(write(nwbfile, tmp_path / "a.nwb"), configuration=configuration) as session:
+        assert traces_of(session).shape == (N_SAMPLES, 4)
+        assert traces_of(session).kind == "fluorescence"
+        assert session.cells["plane"].tolist() == ["plane1"] * 2 + ["plane2"] * 2
+        reasons = {item.path: item.reason for item in session.candidates if not item.chosen}
+        assert "Fluorescence/RoiResponseSeries1` was preferred" in reasons["processing/ophys/DfOverF/dff1"]
+
+
+def raw_file(tmp_path: Path, raw: str = "raw", *, container: str = "Fluorescence", neuropil: bool = True) -> Path:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, 3, columns={"iscell": [True, False, True]})
+    background = 20 + 5 * np.sin(np.arange(900) / 20)[:, None] * np.ones(3)
+    if neuropil:
+        add_traces(nwbfile, table, background.T, container="Fluorescence", name="Neuropil")
+    add_traces(nwbfile, table, 100.0 * np.arange(1, 4) + 0.7 * background, container=container, name=raw)
+    return write(nwbfile, tmp_path / f"{raw}.nwb")
+
+
+def test_raw_fluorescence_becomes_dff_less_its_neuropil(tmp_path: Path) -> None:
+    path = raw_file(tmp_path)
+    with read_session(path) as session:
+        traces = traces_of(session)
+        assert (traces.kind, traces.unit, traces.path) == ("dff", "dF/F", "processing/ophys/Fluorescence/raw")
+        # What is left without the neuropil is constant.
+        np.testing.assert_allclose(traces.read(100, 300), np.zeros((200, 2)), atol=1e-5)
+        (guess,) = [message for message in messages(session, "guess") if "dF/F" in message]
+        assert "less 0.7 times the neuropil `processing/ophys/Fluorescence/Neuropil`" in guess
+        assert "percentile 8 over 60 s" in guess
+        raw = session.candidates[0]
+        assert (raw.path[-3:], raw.kind, raw.chosen) == ("raw", "fluorescence", True)
+    configuration = SessionsConfiguration(baseline=BaselineConfiguration(neuropil_factor=0.0, window=20.0))
+    with read_session(path, configuration=configuration) as session:
+        assert np.ptp(traces_of(session).read()) > 0.02
+        assert any("no neuropil was taken off" in message for message in messages(session, "guess"))
+
+
+@pytest.mark.parametrize(
+    ("configuration", "kind"),
+    [
+        ({"compute_dff": False}, "fluorescence"),
+        ({"trace": "processing/ophys/Fluorescence/raw"}, "fluorescence"),
+        ({"trace": "processing/ophys/Fluorescence/raw", "compute_dff": True}, "dff"),
+    ],
+)
+def test_raw_values_are_there_for_whom_asks(tmp_path: Path, configuration: dict[str, Any], kind: str) -> None:
+    with read_session(raw_file(tmp_path), configuration=SessionsConfiguration(**configuration)) as session:
+        assert traces_of(session).kind == kind
+        assert (traces_of(session).read().max() > 100) == (kind == "fluorescence")
+
+
+def test_corrected_fluorescence_is_not_corrected_again(tmp_path: Path) -> None:
+    with read_session(raw_file(tmp_path, "Corrected")) as session:
+        assert traces_of(session).kind == "dff"
+        assert np.ptp(traces_of(session).read()) > 0.02
+        assert any("neuropil was taken off before" in message for message in messages(session, "guess"))
+
+
+def test_neuropil_alone_stays_what_it_is(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES, container="Fluorescence", name="Neuropil")
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        np.testing.assert_array_equal(traces_of(session).read(), VALUES)
+        assert any("neuropil around the cells" in message for message in messages(session, "warning"))
+
+
+def test_too_few_samples_in_a_window_are_refused(tmp_path: Path) -> None:
+    configuration = SessionsConfiguration(baseline=BaselineConfiguration(window=0.5))
+    with pytest.raises(SessionError, match=r"5 in a window") as caught:
+        read_session(raw_file(tmp_path), configuration=configuration)
+    assert "sessions.baseline.window" in (caught.value.remedy or "")
+
+
+def test_scores_of_rois_are_no_traces_and_events_may_be_of_some_rois(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS, columns={"valid_roi": [True, False, True, True]})
+    add_traces(nwbfile, table, VALUES, container="dff", name="traces")
+    for name in ("r", "RMSE"):
+        add_traces(nwbfile, table, np.arange(4.0), container="neuropil_trace", name=name)
+    add_traces(nwbfile, table, VALUES[:, :2], container="event_detection", name="event_detection", rows=[3, 0])
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with read_session(path) as session:
+        assert traces_of(session).path.endswith("dff/traces")
+        assert not messages(session, "warning")[:-1]
+        assert sum("left out: found data of shape (4,)" in message for message in messages(session, "info")) == 2
+    configuration = SessionsConfiguration(trace="processing/ophys/event_detection")
+    with read_session(path, configuration=configuration) as session:
+        assert session.cells["id"].tolist() == [103, 100]
+        assert traces_of(session).kind == "events"
+        np.testing.assert_array_equal(traces_of(session).read(), VALUES[:, :2])
+
+
+def test_two_tables_of_one_plane_are_a_guess(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    first = add_plane(nwbfile, 2)
+    second = nwbfile.processing["ophys"]["ImageSegmentation"].create_plane_segmentation(
+        name="again", description="rois", imaging_plane=first.imaging_plane
+    )
+    for row in range(3):
+        second.add_roi(pixel_mask=[(row, row, 1.0)])
+    add_traces(nwbfile, first, VALUES[:, :2], name="one")
+    add_traces(nwbfile, second, VALUES[:, :3], name="two")
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert traces_of(session).n_cells == 5
+        assert any("counts twice" in message for message in messages(session, "guess"))
 
 
 def test_results_of_this_package_are_no_recordings(tmp_path: Path) -> None:

@@ -100,6 +100,10 @@ def test_transposed_traces_at_rate_zero(real_data: Path) -> None:
         stored = file["processing/ophys/Fluorescence/Fluorescence/data"][:]
     with read_session(path) as session:
         assert isinstance(session.traces, SampledTraces)
+        assert session.traces.kind == "dff"
+        assert np.abs(np.median(session.traces.read(), axis=0)).max() < 0.5
+    with read_session(path, configuration=SessionsConfiguration(compute_dff=False)) as session:
+        assert isinstance(session.traces, SampledTraces)
         assert session.traces.shape == (1000, 19)
         assert session.traces.rate == pytest.approx(30.0)
         np.testing.assert_array_equal(session.traces.read(), stored.T.astype(np.float32))
