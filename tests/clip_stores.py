@@ -148,7 +148,7 @@ def aligned_session(
             frame_jitter_maximum=0.0,
             frames_dropped=0,
             frames_repeated=0,
-            frames_long=0,
+            frames_held=0,
             neural_gaps=0,
             neural_gap_seconds=0.0,
             presentations=n_frames,

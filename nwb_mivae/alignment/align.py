@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from nwb_mivae.alignment.activity import AlignedActivity, count_spikes, resample
 from nwb_mivae.alignment.aligned import AlignedSession, AlignmentReport
 from nwb_mivae.alignment.clock import StimulusClock, stimulus_clock
 from nwb_mivae.alignment.configuration import LAG_OF_KIND, AlignmentConfiguration
-from nwb_mivae.alignment.resampling import counts_in_intervals, interpolated, interval_weights
+from nwb_mivae.alignment.resampling import interpolated
 from nwb_mivae.errors import AlignmentError
-from nwb_mivae.sessions.session import SampledTraces, Session, SpikeTrains, Traces
+from nwb_mivae.sessions.session import MultiPlaneTraces, SampledTraces, Session, SpikeTrains, Traces
 
 __all__ = ["align"]
 
 #: Upper bound of the default clock for standing images, Hz.
 _FASTEST_CLOCK = 30.0
-#: Bytes of traces read at a time.
-_CHUNK_BYTES = 1 << 26
 #: Frames of a session: a day at 60 Hz has a quarter of them.
 _MOST_FRAMES = 20_000_000
-#: Weights of samples that only rounding of the times brought into a frame.
-_NO_WEIGHT = 1e-6
 
 
-def align(session: Session, configuration: AlignmentConfiguration | None = None) -> AlignedSession:
+def align(
+    session: Session, configuration: AlignmentConfiguration | None = None, *, workspace: Path | None = None
+) -> AlignedSession:
     """Put a session's activity and behaviour on the clock of its stimulus.
 
     Parameters
@@ -35,6 +34,9 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
         Open.
     configuration : AlignmentConfiguration, optional
         Lag, clocks and tolerances.
+    workspace : Path, optional
+        A folder. The activity is written there instead of kept in memory, and ``AlignedSession.neural`` is a read-only
+        memory map of that file; the caller removes the folder.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
     """
     configuration = AlignmentConfiguration() if configuration is None else configuration
     traces = _usable_traces(session)
-    neural_rate = traces.rate if isinstance(traces, SampledTraces) else None
+    neural_rate = None if isinstance(traces, SpikeTrains) else traces.rate
     clock_rate = configuration.clock_rate or min(neural_rate or _FASTEST_CLOCK, _FASTEST_CLOCK)
     _refuse_endless(session, clock_rate)
     n_frames_of = {name: template.n_frames for name, template in session.templates.items()}
@@ -53,27 +55,20 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
 
     lag = LAG_OF_KIND[traces.kind] if configuration.lag is None else configuration.lag
     start, stop = clock.time + lag, clock.stop_time + lag
-    gaps, gap_seconds = 0, 0.0
-    if isinstance(traces, SampledTraces):
-        steps = np.diff(traces.timestamps)
-        longest_step = configuration.gap_factor * float(np.median(steps))
-        gaps, gap_seconds = int(np.sum(steps > longest_step)), float(np.sum(steps[steps > longest_step]))
-        neural, valid, kept = _resampled(session, traces, start, stop, longest_step, configuration)
-    elif isinstance(traces, SpikeTrains):
-        kept = np.arange(traces.n_cells)
-        neural = counts_in_intervals(traces, start, stop, kept)
-        valid = _within(start, stop, traces.observed)
-        neural[~valid] = 0
-    else:
-        raise AlignmentError(
-            f"activity of type {type(traces).__name__}",
-            expected="SampledTraces or SpikeTrains",
-            remedy="give the session traces of one of these types",
-            file=session.provenance.path,
-            object_path=traces.path,
-        )
     invalid = _touches(np.minimum(start, clock.time), np.maximum(stop, clock.stop_time), session.invalid_times)
-    neural[invalid], valid = 0, valid & ~invalid
+    if isinstance(traces, SpikeTrains):
+        activity = count_spikes(traces, start, stop, invalid, workspace=workspace)
+    else:
+        activity = resample(
+            traces.planes if isinstance(traces, MultiPlaneTraces) else (traces,),
+            start,
+            stop,
+            invalid,
+            configuration,
+            file=session.provenance.path,
+            workspace=workspace,
+        )
+    neural, valid, kept, planes = activity
     if not valid.any():
         known = traces.interval
         raise AlignmentError(
@@ -121,9 +116,9 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
             frame_jitter_maximum=clock.jitter_maximum,
             frames_dropped=clock.frames_dropped,
             frames_repeated=clock.frames_repeated,
-            frames_long=clock.frames_long,
-            neural_gaps=gaps,
-            neural_gap_seconds=gap_seconds,
+            frames_held=clock.frames_held,
+            neural_gaps=sum(plane.gaps for plane in planes),
+            neural_gap_seconds=float(sum(plane.gap_seconds for plane in planes)),
             presentations=len(session.presentations),
             presentations_used=len(np.unique(clock.presentation)),
             presentations_on_clock=clock.on_clock,
@@ -132,17 +127,16 @@ def align(session: Session, configuration: AlignmentConfiguration | None = None)
             cells=len(kept),
             cells_dropped=traces.n_cells - len(kept),
             auxiliary_filled=filled,
-            notes=_notes(session, clock, traces, clock_rate, configuration, int(invalid.sum())),
+            planes=list(planes),
+            values_filled=sum(plane.values_filled for plane in planes),
+            notes=_notes(session, clock, traces, activity, clock_rate, lag, configuration, int(invalid.sum())),
+            guesses=[
+                f"{finding.object_path}: {finding.message}" if finding.object_path else finding.message
+                for finding in session.findings
+                if finding.level == "guess"
+            ],
         ),
     )
-
-
-def _within(
-    start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], intervals: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """Whether each ``[start, stop]`` lies in one of the intervals (K, 2), which are in order and apart."""
-    number = np.searchsorted(intervals[:, 0], start, side="right") - 1
-    return np.asarray((number >= 0) & (stop <= intervals[number, 1]))
 
 
 def _touches(
@@ -155,7 +149,7 @@ def _touches(
     return touches
 
 
-def _usable_traces(session: Session) -> Traces:
+def _usable_traces(session: Session) -> SampledTraces | MultiPlaneTraces | SpikeTrains:
     traces = session.traces
     if traces is None or traces.n_cells == 0:
         why = next((finding.message for finding in session.findings if finding.level == "warning"), None)
@@ -165,16 +159,26 @@ def _usable_traces(session: Session) -> Traces:
             remedy="name the series with sessions.trace, or leave this file out",
             file=session.provenance.path,
         )
-    if isinstance(traces, SampledTraces) and (len(traces.timestamps) < 2 or not np.all(np.diff(traces.timestamps) > 0)):
+    if isinstance(traces, SpikeTrains):
+        return traces
+    if not isinstance(traces, SampledTraces | MultiPlaneTraces):
         raise AlignmentError(
-            f"{len(traces.timestamps)} imaging times that do not increase"
-            if len(traces.timestamps) > 1
-            else f"{len(traces.timestamps)} imaging times",
-            expected="two or more finite, strictly increasing times",
-            remedy="correct the timestamps of the series, or name another one with sessions.trace",
+            f"activity of type {type(traces).__name__}",
+            expected="SampledTraces, MultiPlaneTraces or SpikeTrains",
+            remedy="give the session traces of one of these types",
             file=session.provenance.path,
             object_path=traces.path,
         )
+    for plane in traces.planes if isinstance(traces, MultiPlaneTraces) else (traces,):
+        times = plane.timestamps
+        if len(times) < 2 or not np.all(np.diff(times) > 0):
+            raise AlignmentError(
+                f"{len(times)} imaging times that do not increase" if len(times) > 1 else f"{len(times)} imaging times",
+                expected="two or more finite, strictly increasing times",
+                remedy="correct the timestamps of the series, or name another one with sessions.trace",
+                file=session.provenance.path,
+                object_path=plane.path,
+            )
     return traces
 
 
@@ -225,63 +229,6 @@ def _refuse_empty(session: Session, clock: StimulusClock, missing: tuple[str, ..
     )
 
 
-def _resampled(
-    session: Session,
-    traces: SampledTraces,
-    start: npt.NDArray[np.float64],
-    stop: npt.NDArray[np.float64],
-    longest_step: float,
-    configuration: AlignmentConfiguration,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Mean activity over each frame (F, N), whether it is known (F,), and the cells that were kept."""
-    rows = max(2, _CHUNK_BYTES // (4 * traces.n_cells))
-    missing = np.zeros(traces.n_cells, dtype=np.int64)
-    counted = 0
-    for first in range(0, len(traces.timestamps), rows):
-        unknown = ~np.isfinite(traces.read(first, min(first + rows, len(traces.timestamps))))
-        # Samples without any cell say nothing about single cells; they are masked below.
-        unknown = unknown[~unknown.all(axis=1)]
-        missing += unknown.sum(axis=0)
-        counted += len(unknown)
-    kept = np.flatnonzero(missing <= configuration.maximum_missing_share * counted)
-    if not counted or not len(kept):
-        raise AlignmentError(
-            "activity that is NaN throughout" if not counted else "no cell with few enough missing samples",
-            expected=f"cells with at most {configuration.maximum_missing_share:.3g} of their samples missing",
-            remedy="raise alignment.maximum_missing_share, or name another series with sessions.trace",
-            file=session.provenance.path,
-            object_path=traces.path,
-        )
-    weights = interval_weights(traces.timestamps, start, stop, longest_step=longest_step)
-    neural = np.zeros((len(start), len(kept)), dtype=np.float32)
-    valid = weights.known.copy()
-    for frames, samples in _blocks(weights.matrix, rows):
-        activity = traces.read(samples.start, samples.stop)[:, kept]
-        unknown = ~np.isfinite(activity)
-        part: Any = weights.matrix[frames, samples]
-        valid[frames] &= (part > _NO_WEIGHT) @ unknown.any(axis=1).astype(np.float32) == 0
-        neural[frames] = part @ np.where(unknown, np.float32(0), activity)
-    neural[~valid] = 0
-    return neural, valid, kept
-
-
-def _blocks(matrix: Any, rows: int) -> list[tuple[slice, slice]]:
-    """Consecutive frames, and the samples they are made of, such that few samples are in memory at a time."""
-    pointer, columns = matrix.indptr, matrix.indices
-    used = np.flatnonzero(np.diff(pointer) > 0)
-    blocks: list[tuple[slice, slice]] = []
-    first = 0
-    low = np.minimum.reduceat(columns, pointer[used]) if len(used) else np.empty(0, dtype=np.int64)
-    high = np.maximum.reduceat(columns, pointer[used]) if len(used) else np.empty(0, dtype=np.int64)
-    while first < len(used):
-        last = max(first + 1, int(np.searchsorted(high, low[first] + rows, side="left")))
-        blocks.append(
-            (slice(int(used[first]), int(used[last - 1]) + 1), slice(int(low[first]), int(high[last - 1]) + 1))
-        )
-        first = last
-    return blocks
-
-
 def _auxiliary(
     session: Session, clock: StimulusClock, configuration: AlignmentConfiguration
 ) -> tuple[npt.NDArray[np.float32], dict[str, float]]:
@@ -308,7 +255,9 @@ def _notes(
     session: Session,
     clock: StimulusClock,
     traces: Traces,
+    activity: AlignedActivity,
     clock_rate: float,
+    lag: float,
     configuration: AlignmentConfiguration,
     n_invalid: int,
 ) -> list[str]:
@@ -318,19 +267,54 @@ def _notes(
             "The file names no subject: the session counts as an animal of its own. If another session is of the same "
             "animal, holding one of them out does not hold out the animal."
         )
+    if configuration.lag is None:
+        notes.append(
+            f"Activity was taken {lag:g} s later than the frames, which is the usual delay of {traces.kind}; it was "
+            "not measured in this session. Set alignment.lag to choose another."
+        )
     if n_invalid:
         notes.append(f"{n_invalid} frames lie in times that the file marks as invalid; they were masked.")
     if clock.on_clock:
+        chosen = "" if configuration.clock_rate else ", the rate of the traces but at most 30 Hz"
         notes.append(
             f"{clock.on_clock} presentations longer than {configuration.static_longer_than:g} s were laid on a clock "
-            f"of about {clock_rate:.4g} Hz."
+            f"of about {clock_rate:.4g} Hz{chosen}."
         )
-    unknown_stop = int(session.presentations["stop_time"].isna().sum())
-    if unknown_stop:
-        notes.append(f"{unknown_stop} presentations have no stop time; it was taken from the start of the next.")
-    if isinstance(traces, SampledTraces) and traces.rate < 0.75 * clock.frame_rate:
+    if clock.stops_filled:
+        notes.append(f"{clock.stops_filled} presentations have no stop time; it was taken from the start of the next.")
+    if clock.frames_held:
         notes.append(
-            f"Activity was sampled at {traces.rate:.4g} Hz and frames shown at {clock.frame_rate:.4g} Hz: between "
-            "samples it is interpolated linearly, and neighbouring frames are not independent."
+            f"{clock.frames_held} frames were not refreshed in time: the picture before them was taken as held on the "
+            "screen."
         )
+    if isinstance(traces, MultiPlaneTraces):
+        notes.append(f"{len(traces.planes)} imaging planes were resampled, each by its own timestamps.")
+    notes += _notes_on_missing(activity, configuration)
+    slowest = min((plane.rate for plane in activity.planes), default=np.inf)
+    if slowest < 0.75 * clock.frame_rate:
+        notes.append(
+            f"Activity was sampled at {slowest:.4g} Hz and frames shown at {clock.frame_rate:.4g} Hz: between samples "
+            "it is interpolated linearly, and neighbouring frames are not independent."
+        )
+    return notes
+
+
+def _notes_on_missing(activity: AlignedActivity, configuration: AlignmentConfiguration) -> list[str]:
+    dropped, lost, filled = (
+        sum(getattr(plane, name) for plane in activity.planes)
+        for name in ("cells_dropped", "samples_lost", "values_filled")
+    )
+    notes = []
+    if dropped:
+        notes.append(
+            f"{dropped} cells were left out: they miss more than {configuration.maximum_missing_share:.3g} of their "
+            f"samples, or a stretch longer than {configuration.maximum_filled_gap:g} s."
+        )
+    if lost:
+        notes.append(
+            f"{lost} samples of the traces are missing in more than {configuration.maximum_missing_cells:.3g} of the "
+            "cells; frames that need them were masked."
+        )
+    if filled:
+        notes.append(f"{filled} missing samples of single cells were filled between their neighbours in time.")
     return notes

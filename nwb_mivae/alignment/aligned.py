@@ -14,7 +14,37 @@ from nwb_mivae.sessions.session import Provenance, Template, TraceKind
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AlignedSession", "AlignmentReport"]
+__all__ = ["AlignedSession", "AlignmentReport", "PlaneReport"]
+
+
+@dataclass(frozen=True)
+class PlaneReport:
+    """What alignment found in the traces of one imaging plane.
+
+    Attributes
+    ----------
+    path : str
+        Path of the traces inside the file.
+    rate : float
+        Median sampling rate, Hz.
+    cells, cells_dropped : int
+        Cells that were kept, and cells left out for missing samples.
+    gaps : int
+        Gaps of the plane's clock, ``gap_seconds`` long together.
+    samples_lost : int
+        Samples that too many cells miss: frames that need them are masked.
+    values_filled : int
+        Samples of single cells that were missing and were filled from their neighbours.
+    """
+
+    path: str
+    rate: float
+    cells: int
+    cells_dropped: int
+    gaps: int
+    gap_seconds: float
+    samples_lost: int
+    values_filled: int
 
 
 @dataclass(frozen=True)
@@ -24,7 +54,7 @@ class AlignmentReport:
     Attributes
     ----------
     neural_rate : float or None
-        Median sampling rate of the traces in Hz; ``None`` for spike times.
+        Median sampling rate of the traces in Hz, of the slowest plane; ``None`` for spike times.
     frame_rate : float
         One over the median duration of a frame, Hz.
     lag : float
@@ -35,11 +65,16 @@ class AlignmentReport:
         Share of frames whose activity is not known.
     frame_jitter_rms, frame_jitter_maximum : float
         Deviation, in seconds, of frame onsets from a regular clock inside segments (frame to frame).
-    frames_dropped, frames_repeated, frames_long : int
-        Frame numbers a movie skipped; frames that showed the same number as the one before; frames that stood longer
-        than the tolerance allows. The first and the last break a segment.
+    frames_dropped, frames_repeated, frames_held : int
+        Frame numbers a movie skipped; presentations that showed the same number as the one before; frames added to the
+        clock because the picture before them was held on the screen: their presentation lasted a multiple of the
+        ordinary duration, or no row of the table covers them.
     neural_gaps : int
-        Gaps of the imaging clock, ``neural_gap_seconds`` long together.
+        Gaps of the imaging clocks, ``neural_gap_seconds`` long together, over all planes.
+    planes : tuple of PlaneReport
+        Each imaging plane; empty for spike times.
+    values_filled : int
+        Missing samples of single cells that were filled from their neighbours.
     presentations, presentations_used, presentations_on_clock : int
         Rows of the presentation table, those that gave frames, and those laid on a regular clock.
     excluded : mapping of str to int
@@ -51,7 +86,9 @@ class AlignmentReport:
     auxiliary_filled : mapping of str to float
         Share of frames at which an auxiliary variable was not known and was set to its median (1.0: no such variable).
     notes : list of str
-        What was guessed or deserves attention, in sentences.
+        What alignment guessed or what deserves attention, in sentences.
+    guesses : list of str
+        What the reader guessed (``Session.findings`` of that level), with the path of the object.
     """
 
     neural_rate: float | None
@@ -65,7 +102,7 @@ class AlignmentReport:
     frame_jitter_maximum: float
     frames_dropped: int
     frames_repeated: int
-    frames_long: int
+    frames_held: int
     neural_gaps: int
     neural_gap_seconds: float
     presentations: int
@@ -76,7 +113,10 @@ class AlignmentReport:
     cells: int
     cells_dropped: int
     auxiliary_filled: Mapping[str, float]
+    planes: Sequence[PlaneReport] = ()
+    values_filled: int = 0
     notes: Sequence[str] = field(default_factory=list)
+    guesses: Sequence[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values for JSON."""
@@ -85,7 +125,7 @@ class AlignmentReport:
 
 @dataclass(frozen=True)
 class AlignedSession:
-    """F stimulus frames and the activity of N cells on the same clock, in memory.
+    """F stimulus frames and the activity of N cells on the same clock.
 
     Attributes
     ----------
@@ -98,9 +138,10 @@ class AlignedSession:
     trace_path : str
         Path of the traces inside the file.
     neural : ndarray of float32, (F, N)
-        Mean activity over each frame's interval, or spike counts; zero where not ``valid``, NaN nowhere.
+        Mean activity over each frame's interval, or spike counts; zero where not ``valid``, NaN nowhere. In memory,
+        or, where alignment was given a workspace, a read-only memory map of a file there.
     valid : ndarray of bool, (F,)
-        Whether the activity of every cell is known over the whole frame.
+        Whether activity is known over the whole frame, in every plane.
     time, stop_time : ndarray of float64, (F,)
         Onset and end of each frame in seconds on the session's clock, not overlapping.
     segment : ndarray of int32, (F,)

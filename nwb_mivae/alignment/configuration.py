@@ -43,7 +43,12 @@ class AlignmentConfiguration(Configuration):
         Share of a frame's duration by which frames of one segment may be apart, and by which their durations may
         differ from one to the next.
     maximum_missing_share : float
-        Cells with a larger share of NaN samples (samples at which every cell is NaN apart) are left out.
+        Cells with a larger share of missing (NaN or infinite) samples are left out; lost samples do not count.
+    maximum_missing_cells : float
+        Share of the cells of a plane. A sample that more of them miss is lost: frames that need it are masked.
+    maximum_filled_gap : float
+        Seconds. Other missing samples are filled between their cell's neighbours; a cell that misses a longer stretch
+        is left out.
     auxiliary : tuple of str
         Auxiliary variables, in order: names of ``Session.behaviour`` and ``"time"``, seconds since the first frame.
         A variable a session does not have is constant zero there, and the report says so.
@@ -57,5 +62,7 @@ class AlignmentConfiguration(Configuration):
     gap_factor: Annotated[float, Field(gt=1.0, le=10.0)] = 1.75
     jitter_tolerance: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     maximum_missing_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
+    maximum_missing_cells: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    maximum_filled_gap: Annotated[float, Field(ge=0.0, le=60.0)] = 1.0
     auxiliary: tuple[str, ...] = ("running", "pupil", "time")
     auxiliary_gap: Annotated[float, Field(ge=0.0)] = 1.0

@@ -90,6 +90,9 @@ class SampledTraces(Traces):
         applied, in the cells' order, whatever the orientation in the file.
     timestamps : ndarray of float64, (time,)
         Seconds, strictly increasing.
+    preferred_rows : int, optional
+        Samples that lie together in the file (a storage chunk's), so that whoever reads a part of the traces can read
+        whole chunks.
     """
 
     def __init__(
@@ -101,8 +104,10 @@ class SampledTraces(Traces):
         kind: TraceKind,
         unit: str,
         path: str,
+        preferred_rows: int | None = None,
     ) -> None:
         self._read = read
+        self.preferred_rows = preferred_rows
         self.timestamps = timestamps
         self._n_cells = n_cells
         self.kind = kind

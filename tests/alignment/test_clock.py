@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from nwb_mivae.alignment import AlignmentConfiguration, shown_in_sequence
-from nwb_mivae.alignment.clock import stimulus_clock
+from nwb_mivae.alignment.clock import stimulus_clock, usual_step
 from tests.alignment.sessions import presentation_table
 
 CONFIGURATION = AlignmentConfiguration()
@@ -28,7 +28,7 @@ def test_regular_movie_is_one_segment_with_common_borders():
     assert clock.frame.tolist() == list(range(100))
     assert clock.presentation.tolist() == list(range(100))
     assert clock.frame_rate == pytest.approx(30.0)
-    assert (clock.frames_dropped, clock.frames_repeated, clock.frames_long, clock.on_clock) == (0, 0, 0, 0)
+    assert (clock.frames_dropped, clock.frames_repeated, clock.frames_held, clock.on_clock) == (0, 0, 0, 0)
     assert clock.jitter_maximum < 1e-9
 
 
@@ -42,24 +42,95 @@ def test_small_jitter_does_not_break_a_segment_and_is_reported():
 
 
 @pytest.mark.parametrize("stop_follows", [True, False])
-def test_a_frame_that_stood_twice_as_long_breaks_the_segment(stop_follows):
+@pytest.mark.parametrize("numbers_go_on", [True, False])
+@pytest.mark.parametrize("lost", [1, 4])
+def test_a_picture_that_stood_longer_is_laid_on_the_clock(stop_follows, numbers_go_on, lost):
     start, _ = regular(60)
-    start[31:] += 1 / 30
+    start[31:] += lost / 30
     stop = np.r_[start[1:], start[-1] + 1 / 30] if stop_follows else start + 1 / 30
+    frame = np.arange(60)
+    if numbers_go_on:
+        frame[31:] += lost
+    clock = clock_of(presentation_table(start, stop, frame))
+    assert clock.segment.max() == 0
+    assert clock.frames_held == lost
+    assert clock.frames_dropped == lost * numbers_go_on
+    assert len(clock.time) == 60 + lost
+    assert clock.frame[30 : 31 + lost].tolist() == [30] * (1 + lost)
+    assert clock.presentation[30 : 31 + lost].tolist() == [30] * (1 + lost)
+    assert np.diff(clock.time) == pytest.approx(1 / 30)
+    assert clock.stop_time[30 + lost] == pytest.approx(start[31])
+
+
+@pytest.mark.parametrize(
+    ("pause", "number", "block"),
+    [
+        (2.5, 31, "0"),  # far too long for a frame that came late
+        (0.4, 31, "0"),
+        (0.1, 40, "0"),  # the number went on by more than the time: another clip of the same movie
+        (0.1, 31, "1"),  # another block
+        (0.1, 0, "0"),  # from the beginning again
+    ],
+)
+def test_a_real_pause_begins_a_segment(pause, number, block):
+    start, stop = regular(60)
+    start[31:] += pause
+    stop[31:] += pause
+    table = presentation_table(start, stop, np.r_[np.arange(31), number + np.arange(29)])
+    table.loc[31:, "block"] = block
+    clock = clock_of(table)
+    assert np.flatnonzero(np.diff(clock.segment)).tolist() == [30]
+    assert len(clock.time) == 60
+    assert clock.frames_held == 0
+
+
+def test_pauses_after_every_frame_are_no_held_pictures():
+    start = 10.0 + np.arange(40) / 10
+    clock = clock_of(presentation_table(start, start + 1 / 30, np.arange(40)))
+    assert len(clock.time) == 40
+    assert clock.segment.tolist() == list(range(40))
+
+
+def test_a_first_frame_that_stands_before_its_movie_begins_is_on_the_clock_of_the_movie():
+    start, stop = regular(60)
+    start[0] -= 2.0
     clock = clock_of(presentation_table(start, stop, np.arange(60)))
-    assert np.unique(clock.segment[:30]).size == 1
-    assert clock.segment[29] != clock.segment[31]
-    assert np.unique(clock.segment[31:]).size == 1
-    assert clock.frames_long == int(stop_follows)
+    assert clock.segment.max() == 0
+    assert clock.frame[:61].tolist() == [0] * 61
+    assert clock.frames_held == 60
+    assert clock.on_clock == 0
 
 
-def test_skipped_frame_numbers_are_counted_and_break_the_segment():
+def test_skipped_frame_numbers_are_counted_and_do_not_break_the_segment():
     start, stop = regular(50)
     frame = np.arange(50)
     frame[20:] += 3
     clock = clock_of(presentation_table(start, stop, frame))
     assert clock.frames_dropped == 3
-    assert np.flatnonzero(np.diff(clock.segment)).tolist() == [19]
+    assert clock.frames_held == 0
+    assert clock.frame.tolist() == frame.tolist()
+    assert clock.segment.max() == 0
+
+
+def test_every_second_frame_of_a_movie_is_in_sequence_and_drops_none():
+    start, stop = regular(50)
+    frame = 2 * np.arange(50)
+    assert usual_step(frame) == 2
+    assert shown_in_sequence(frame)
+    assert clock_of(presentation_table(start, stop, frame)).frames_dropped == 0
+    frame[20:] += 4
+    start[20:] += 2 / 30
+    clock = clock_of(presentation_table(start, start + 1 / 30, frame))
+    assert (clock.frames_dropped, clock.frames_held, clock.segment.max()) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("frames_per_second", [24, 25])
+def test_films_whose_frames_take_two_and_three_refreshes_are_one_segment(frames_per_second):
+    refresh = np.ceil(np.arange(101) * 60 / frames_per_second - 1e-9) / 60
+    random = np.random.default_rng(0)
+    times = 5.0 + refresh + random.uniform(-2e-4, 2e-4, 101)
+    clock = clock_of(presentation_table(times[:-1], times[1:], np.arange(100)))
+    assert (clock.segment.max(), clock.frames_held, len(clock.time)) == (0, 0, 100)
 
 
 def test_repeated_frame_numbers_are_counted_and_do_not_break_the_segment():
