@@ -52,6 +52,7 @@ def new_session(session_id: str, *, subject: Subject | None = None, **more: Any)
 
 def save(nwbfile: NWBFile, path: Path, type_map: TypeMap | None = None) -> Path:
     """Write the file with its specifications cached; what pynwb says about old layouts is not the test's subject."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     manager = {} if type_map is None else {"manager": BuildManager(type_map)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
