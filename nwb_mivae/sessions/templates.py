@@ -5,25 +5,39 @@ Nothing here reads a pixel before a frame is asked for.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions.clock import regular_rate
-from nwb_mivae.sessions.conventions import RESULT_TYPES, plain, stimulus_stem
+from nwb_mivae.sessions.conventions import RESULT_TYPES, plain, stimulus_stem, without_suffix
 from nwb_mivae.sessions.movies import ExternalMovie, StimulusFolder, file_name_in, luminance
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values
 from nwb_mivae.sessions.session import Template
 
-__all__ = ["StoredFrames", "StoredImages", "TemplateCatalogue", "has_pixels", "stated_files"]
+__all__ = [
+    "Excerpt",
+    "StoredFrames",
+    "StoredImages",
+    "TemplateCatalogue",
+    "has_pixels",
+    "is_session_movie",
+    "stated_files",
+]
 
 _FULL_SCALE = 255.0
+_WHOLE_NUMBER_RANGES = ((0.0, 1.0), (0.0, 255.0), (0.0, 4095.0), (0.0, 65535.0))
+_FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+_REMEDY = "in a copy of the file, store the pixels as uint8 from 0 to 255, or state bits_per_pixel"
+#: Names of picture sets that share fewer letters than this at their beginning are not related.
+_RELATED_LETTERS = 4
 #: Frames are read as one slice where at least one in so many of it is wanted: compressed chunks hold many frames.
 _SPAN_READ_AT_ONCE = 4
 
@@ -46,17 +60,20 @@ def has_pixels(series: Any) -> bool:
 class StoredFrames(Template):
     """Frames of an ImageSeries or OpticalSeries inside the file: ``(frames, height, width[, colour])``.
 
-    Bytes are taken as they are. Other numbers are scaled by the range of three sampled frames: [0, 1] to [0, 255],
-    [-1, 1] likewise, [0, 255] as it is.
+    Bytes are taken as they are, unless they are 0 and 1 only. Other numbers are scaled by the bit depth the series
+    states (`bits_per_pixel`), else by the range of three sampled frames: [0, 1], [-1, 1], [0, 255], and for whole numbers
+    [0, 4095] and [0, 65535], to [0, 255]. Ranges that were guessed are noted when the first frames are read.
     """
 
     origin = "file"
 
     def __init__(self, name: str, file: OpenedFile, series: Any) -> None:
         self.name = name
-        self._file = file.path
+        self._file = file.location
         self._path = file.path_of(series)
+        self._note = file.note
         self._data = series.data
+        self._bits = getattr(series, "bits_per_pixel", None)
         shape = np.shape(series.data)
         self.n_frames, self.height, self.width = int(shape[0]), int(shape[1]), int(shape[2])
         self._scale: tuple[float, float] | None = None
@@ -83,50 +100,87 @@ class StoredFrames(Template):
             ) from problem
 
     def _as_bytes(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        if pixels.dtype != np.uint8:
-            low, high = self._range()
+        scale = self._range(pixels)
+        if pixels.dtype != np.uint8 or scale != (0.0, _FULL_SCALE):
+            low, high = scale
             scaled = (pixels.astype(np.float64) - low) * (_FULL_SCALE / (high - low))
             if not np.isfinite(scaled).all() or scaled.min() < -0.5 or scaled.max() > _FULL_SCALE + 0.5:
-                raise self._refusal("pixels beyond the range of the sampled frames, or NaN", f"{low:g} to {high:g}")
+                raise self._refusal(
+                    "pixels beyond the range of the sampled frames, or NaN", f"{low:g} to {high:g}", _REMEDY
+                )
             pixels = np.rint(scaled).clip(0, _FULL_SCALE).astype(np.uint8)
         return luminance(pixels) if pixels.ndim == 4 else pixels
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, pixels: npt.NDArray[Any]) -> tuple[float, float]:
+        """What is black and what is white, decided once."""
         if self._scale is None:
-            sampled = np.unique(np.asarray([0, self.n_frames // 2, self.n_frames - 1], dtype=np.int64))
-            pixels = np.stack([self._stored(sampled[i : i + 1])[0] for i in range(len(sampled))]).astype(np.float64)
-            low, high = float(pixels.min()), float(pixels.max())
-            fitting = [pair for pair in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)) if pair[0] <= low and high <= pair[1]]
-            if not fitting:
-                raise self._refusal(f"pixels from {low:g} to {high:g}", "0 to 1, -1 to 1 or 0 to 255")
-            self._scale = fitting[0]
-        return self._scale
+            if pixels.dtype == np.uint8:
+                self._scale = self._range_of_bytes(pixels)
+            elif self._bits and pixels.dtype.kind in "iu":
+                self._scale = (0.0, float(2 ** int(self._bits) - 1))
+            else:
+                self._scale = self._range_of_numbers()
+        return (0.0, _FULL_SCALE) if self._scale is None else self._scale
 
-    def _refusal(self, found: str, expected: str) -> SessionError:
-        return SessionError(found, expected=expected, file=self._file, object_path=self._path)
+    def _range_of_bytes(self, pixels: npt.NDArray[np.uint8]) -> tuple[float, float] | None:
+        """The whole range, unless nothing but 0 and 1 is seen; not decided while all is 0."""
+        if int(pixels.max()) > 1:
+            return 0.0, _FULL_SCALE
+        brightest = max(int(pixels.max()), int(self._sampled().max()))
+        if brightest == 1:
+            self._note("guess", self._path, "bytes of 0 and 1 only were stretched to 0 and 255")
+            return 0.0, 1.0
+        return (0.0, _FULL_SCALE) if brightest else None
+
+    def _range_of_numbers(self) -> tuple[float, float]:
+        pixels = self._sampled()
+        whole = pixels.dtype.kind in "iu"
+        low, high = float(pixels.min()), float(pixels.max())
+        ranges = _WHOLE_NUMBER_RANGES if whole else _FLOAT_RANGES
+        if whole and low < 0:
+            ranges = ((-1.0, 1.0),)
+        fitting = [pair for pair in ranges if pair[0] <= low and high <= pair[1]]
+        if not fitting:
+            expected = " or ".join(f"{black:g} to {white:g}" for black, white in ranges)
+            raise self._refusal(f"pixels from {low:g} to {high:g}", expected, _REMEDY)
+        if whole:
+            black, white = fitting[0]
+            message = f"{pixels.dtype} pixels, {low:g} to {high:g} where looked at: taken as {black:g} to {white:g}"
+            self._note("guess", self._path, f"{message}, for the series states no bit depth")
+        return fitting[0]
+
+    def _sampled(self) -> npt.NDArray[Any]:
+        """The first frame, the one in the middle and the last."""
+        numbers = np.unique(np.asarray([0, self.n_frames // 2, self.n_frames - 1], dtype=np.int64))
+        return np.stack([self._stored(numbers[i : i + 1])[0] for i in range(len(numbers))])
+
+    def _refusal(self, found: str, expected: str, remedy: str | None = None) -> SessionError:
+        return SessionError(found, expected=expected, remedy=remedy, file=self._file, object_path=self._path)
 
 
 class StoredImages(StoredFrames):
     """A set of pictures of one size inside the file, one data set each.
 
     They come back from the file in alphabetical order (0, 1, 10, 11, 2): without an order of their own they are
-    counted by the number their names end with.
+    counted by the numbers in their names, whatever stands before and after those.
     """
 
     def __init__(self, name: str, file: OpenedFile, container: Any) -> None:
-        images = _in_order(container)
+        images = _in_order(file, container)
         self.image_names = [as_text(image.name) for image in images]
         shapes = {tuple(int(size) for size in np.shape(image.data)[:2]) for image in images}
         if len(shapes) != 1:
             raise SessionError(
                 f"{len(images)} pictures of {len(shapes)} sizes",
                 expected="pictures of one size",
-                file=file.path,
+                file=file.location,
                 object_path=file.path_of(container),
             )
         self.name = name
-        self._file = file.path
+        self._file = file.location
         self._path = file.path_of(container)
+        self._note = file.note
+        self._bits = None
         self._data = [image.data for image in images]
         self.n_frames = len(images)
         ((self.height, self.width),) = shapes
@@ -141,14 +195,44 @@ class StoredImages(StoredFrames):
             ) from problem
 
 
-def _in_order(container: Any) -> list[Any]:
+def _in_order(file: OpenedFile, container: Any) -> list[Any]:
     if container.order_of_images is not None:
         return list(container.order_of_images.data[:])
     images = list(container.images.values())
-    numbers = [re.search(r"(\d+)\D*$", as_text(image.name)) for image in images]
-    if all(number is not None for number in numbers):
-        return sorted(images, key=lambda image: int(re.findall(r"\d+", as_text(image.name))[-1]))
+    names = [as_text(image.name) for image in images]
+    numbers = [tuple(int(digits) for digits in re.findall(r"[0-9]+", name)) for name in names]
+    alike = len({re.sub(r"[0-9]+", "0", name) for name in names}) == 1
+    if not alike:
+        numbers = [found[-1:] for found in numbers]
+    if len(set(numbers)) == len(images) and all(numbers):
+        if not alike:
+            message = f"{len(images)} pictures whose names differ in more than numbers: counted by their last number"
+            file.note("guess", file.path_of(container), message)
+        return [images[place] for place in sorted(range(len(images)), key=lambda place: numbers[place])]
+    if len(images) > 1:
+        message = f"{len(images)} pictures without numbers in their names: counted in alphabetical order"
+        file.note("guess", file.path_of(container), message)
     return images
+
+
+class Excerpt(Template):
+    """Frames ``first`` to ``first + n_frames`` of another template, counted from 0."""
+
+    def __init__(self, name: str, whole: Template, first: int, n_frames: int) -> None:
+        self.name = name
+        self.n_frames, self.height, self.width = n_frames, whole.height, whole.width
+        self.origin = whole.origin
+        self._whole = whole
+        self._first = first
+
+    def read(self, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Frames by number, luminance as uint8 ``(len(frames), height, width)``."""
+        wanted = np.asarray(frames, dtype=np.int64)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.n_frames):
+            raise SessionError(
+                f"frame {int(wanted.max())} of {self.name!r} asked for", expected=f"0 to {self.n_frames - 1}"
+            )
+        return self._whole.read(wanted + self._first)
 
 
 @dataclass
@@ -171,7 +255,9 @@ class TemplateCatalogue:
     missing: dict[str, str] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
     _by_stem: dict[str, str] = field(default_factory=dict)
-    _images: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _resolved: dict[str, str] = field(default_factory=dict)
+    _images: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    _of_image: dict[tuple[str, str], tuple[str, int] | None] = field(default_factory=dict)
     _of_object: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -223,40 +309,88 @@ class TemplateCatalogue:
             if item.control_description is not None:
                 labels = list(text_values(item.control_description[:]))
         for number, label in enumerate(labels):
-            self._images.setdefault(label, (name, number))
+            self._images.setdefault(label, []).append((name, number))
 
     def name_of(self, item: Any) -> str:
         """The template that an object of the file is."""
         return self._of_object.get(item.object_id, as_text(item.name))
 
-    def image(self, label: str) -> tuple[str, int] | None:
-        """Template and frame of one image of a set inside the file, by its own name."""
-        return self._images.get(label)
+    def image(self, label: str, near: str, path: str) -> tuple[str, int] | None:
+        """Template and frame of one image of a set inside the file, by its own name.
 
-    def resolve(self, stated: str) -> str:
+        Parameters
+        ----------
+        label : str
+            The picture's name.
+        near : str
+            What the table calls the set; of several sets with such a picture it is the one most like this.
+        path : str
+            Of the table, for what is noted.
+        """
+        asked = (near, label)
+        if asked not in self._of_image:
+            self._of_image[asked] = self._image(label, near, path)
+        return self._of_image[asked]
+
+    def _image(self, label: str, near: str, path: str) -> tuple[str, int] | None:
+        stem = stimulus_stem(near)
+
+        def likeness(found: tuple[str, int]) -> tuple[bool, int, int]:
+            other = stimulus_stem(found[0])
+            return other == stem, len(os.path.commonprefix([other, stem])), -len(other)
+
+        found = [item for item in self._images.get(label, ()) if item[0] in self.found]
+        if not found:
+            return None
+        best = max(found, key=likeness)
+        is_same, shared, _ = likeness(best)
+        if is_same:
+            return best
+        if len(found) > 1 and shared < _RELATED_LETTERS:
+            self._say("warning", path, f"pictures of {near!r} are in {len(found)} sets of other names; none was used")
+            return None
+        self._say("guess", path, f"pictures of {near!r} are taken from {best[0]!r}, which has pictures of their names")
+        return best
+
+    def resolve(self, stated: str, path: str = "") -> str:
         """The template a table means by a name: inside the file, else a file beside it, else missing.
 
-        Returns the key under which the template is found or missing.
+        Returns the key under which the template is found or missing. A name that fits but for more than suffixes is
+        noted as a guess, at ``path``.
         """
         if stated in self.found or stated in self.missing:
             return stated
+        if stated not in self._resolved:
+            self._resolved[stated] = self._resolve(stated, path)
+        return self._resolved[stated]
+
+    def _resolve(self, stated: str, path: str) -> str:
         inside = self._by_stem.get(stimulus_stem(stated))
         if inside is not None:
+            own = inside.rpartition("/")[2]
+            if without_suffix(own) != without_suffix(stated):
+                self._say("guess", path, f"{stated!r} is taken for the template {inside!r}, which is written otherwise")
             return inside
         name = file_name_in(stated)
         if name in self.found or name in self.missing:
             return name
-        path = self.folder.find(stated)
-        if path is None:
+        found = self.folder.find(stated)
+        if found is None:
             self.missing[name] = f"no file {name} {self.folder.where()}"
             return name
+        if name not in (found.name, found.stem):
+            self._say("guess", path, f"{stated!r} is taken for the file {found.name}, which is written otherwise")
         try:
-            movie = ExternalMovie(name, path)
+            movie = ExternalMovie(name, found)
         except SessionError as problem:
-            self.missing[name] = f"{path}: {problem.found}"
+            self.missing[name] = f"{found}: {problem.found}"
             return name
         self.found[name] = movie
         return name
+
+    def _say(self, level: Literal["guess", "warning"], path: str, message: str) -> None:
+        if (path, message) not in {(finding.object_path, finding.message) for finding in self.file.findings}:
+            self.file.note(level, path, message)
 
 
 def is_session_movie(file: OpenedFile, item: Any) -> bool:

@@ -118,7 +118,7 @@ def test_tables_in_the_stimulus_group_count_too(tmp_path: Path) -> None:
     )
     session = opened(nwbfile, tmp_path)
     assert column(session, "frame") == [0, 0, 0, -1]
-    assert "described by parameters (orientation_in_degrees)" in session.missing_templates["drifting_gratings"]
+    assert "described by parameters (orientation)" in session.missing_templates["drifting_gratings"]
 
 
 def test_tables_that_tell_of_no_stimulus_are_left_out_and_said(tmp_path: Path) -> None:
@@ -472,7 +472,7 @@ def test_ten_thousand_rows_are_read_in_well_under_a_second(tmp_path: Path) -> No
     file = open_nwb(write(nwbfile, tmp_path / "a.nwb"))
     catalogue = TemplateCatalogue.of(file, None)
     before = time.process_time()
-    table = read_presentations(file, catalogue)
+    table, _ = read_presentations(file, catalogue)
     spent = time.process_time() - before
     file.close()
     assert len(table) == 10800
