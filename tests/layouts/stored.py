@@ -23,15 +23,14 @@ def changed(path: Path) -> Iterator[h5py.File]:
 
 
 def replaced(root: h5py.File, path: str, data: npt.NDArray[Any]) -> h5py.Dataset:
-    """The dataset at this path with other data, shape or type and the attributes it had.
-
-    References from elsewhere to the dataset itself would dangle; nothing refers to the ones changed here.
-    """
+    """The dataset at this path with other data or type and the attributes it had; its index, if any, refers to it."""
     attributes = dict(root[path].attrs)
     del root[path]
     dataset = root.create_dataset(path, data=data)
     for name, value in attributes.items():
         dataset.attrs[name] = value
+    if f"{path}_index" in root:
+        root[f"{path}_index"].attrs["target"] = dataset.ref
     return dataset
 
 
