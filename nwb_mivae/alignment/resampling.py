@@ -82,11 +82,14 @@ def counts_in_intervals(
 ) -> npt.NDArray[np.float32]:
     """Spike counts in half-open intervals ``[start, stop)``, exactly, (intervals, cells).
 
-    Intervals must be in order and must not overlap.
+    Intervals must be in order and must not overlap. Each unit's spikes are read once, in the order of ``cells``.
     """
     counts = np.zeros((len(start), len(cells)), dtype=np.float32)
+    if not len(start):
+        return counts
     for column, cell in enumerate(cells):
         times = spikes.of_cell(int(cell))
+        times = times[np.searchsorted(times, start[0]) : np.searchsorted(times, stop[-1])]
         interval = np.searchsorted(start, times, side="right") - 1
         inside = interval >= 0
         inside[inside] = times[inside] < stop[interval[inside]]

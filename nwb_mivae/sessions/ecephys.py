@@ -1,17 +1,19 @@
-"""Sorted units, read through SpikeInterface: spike trains, quality, brain area and position."""
+"""Sorted units: spike trains, quality, brain area and position."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from nwb_mivae.sessions.configuration import SessionsConfiguration, UnitQuality
+from nwb_mivae.sessions.conventions import MICROMETRES_IN
 from nwb_mivae.sessions.nwb import OpenedFile, text_values
 from nwb_mivae.sessions.session import CELL_COLUMNS, SpikeTrains, TraceCandidate
+from nwb_mivae.sessions.spike_times import StoredSpikeTimes
 
 __all__ = ["has_units", "read_units", "units_candidate"]
 
@@ -19,7 +21,6 @@ __all__ = ["has_units", "read_units", "units_candidate"]
 _USUAL_SAMPLING_FREQUENCY = 30000.0
 #: Electrode positions all within this many "micrometres", in several areas of a brain, are in fact millimetres.
 _LARGEST_MILLIMETRES = 200.0
-_MICROMETRES_PER_MILLIMETRE = 1000.0
 
 
 def has_units(file: OpenedFile) -> bool:
@@ -40,38 +41,35 @@ def read_units(file: OpenedFile, configuration: SessionsConfiguration) -> tuple[
     Raises
     ------
     SessionError
-        If the spike index does not fit the spike times, if SpikeInterface cannot read the table, or if no unit passes.
+        If the spike index does not fit the spike times, or if no unit passes or has a spike.
     """
     path = file.path_of(file.nwbfile.units)
     _refuse_damaged_index(file, path)
-    sorting = _sorting(file, configuration)
-    try:
-        ids = list(sorting.unit_ids)
-        properties = {name: np.asarray(sorting.get_property(name)) for name in sorting.get_property_keys()}
-        keep = _good_units(file, path, len(ids), properties, configuration.unit_quality)
-        trains = [
-            np.sort(sorting.get_unit_spike_train_in_seconds(unit_id=ids[row], segment_index=0)).astype(np.float64)
-            for row in keep
-        ]
-    finally:
-        sorting._reader.close()
-    trains = [train[np.isfinite(train)] for train in trains]
-    electrode = _electrode_rows(file, len(ids), properties)
+    keep = _good_units(file, path, configuration.unit_quality)
+    spike_times = StoredSpikeTimes(file, keep, _sampling_frequency(file, configuration))
+    unit_ends = spike_times.unit_ends
+    if len(spike_times) == 0:
+        raise file.refusal("units without a spike", expected="spike times", object_path=f"{path}/spike_times")
+    observed = _observed(file, keep, spike_times, unit_ends)
+    electrode = _electrode_rows(file)
     cells = pd.DataFrame(index=range(len(keep)), columns=list(CELL_COLUMNS))
     cells["id"] = np.asarray(file.nwbfile.units.id[:])[keep]
     cells[["x", "y", "z"]] = _positions(file, electrode)[keep]
-    cells["area"] = _areas(file, properties, electrode)[keep]
+    cells["area"] = _areas(file, electrode)[keep]
     cells["plane"] = ""
     cells["source_row"] = keep
     cells["source_path"] = path
-    cells["source_file"] = str(file.path)
-    spike_times = np.concatenate(trains) if trains else np.zeros(0)
-    if spike_times.size == 0:
-        raise file.refusal("units without a spike", expected="spike times", object_path=f"{path}/spike_times")
-    unit_ends = np.cumsum([len(train) for train in trains], dtype=np.int64)
-    observed = _observed(file, keep, spike_times)
+    cells["source_file"] = file.location
     interval = (float(observed[0, 0]), float(observed[-1, 1]))
     return SpikeTrains(spike_times, unit_ends, interval=interval, path=path, observed=observed), cells
+
+
+def _column(file: OpenedFile, name: str) -> npt.NDArray[Any] | None:
+    """A column of the units table with one value per unit, or ``None``; nothing else of the table is read."""
+    units = file.nwbfile.units
+    if name not in units.colnames or hasattr(units[name], "target") or len(np.shape(units[name].data)) != 1:
+        return None
+    return np.asarray(units[name].data[:])
 
 
 def _refuse_damaged_index(file: OpenedFile, path: str) -> None:
@@ -90,94 +88,115 @@ def _refuse_damaged_index(file: OpenedFile, path: str) -> None:
         )
 
 
-def _sorting(file: OpenedFile, configuration: SessionsConfiguration) -> Any:
-    from pynwb.ecephys import ElectricalSeries
-    from spikeinterface.extractors.nwbextractors import NwbSortingExtractor
-
+def _sampling_frequency(file: OpenedFile, configuration: SessionsConfiguration) -> float:
     units = file.nwbfile.units
-    frequency = configuration.spike_sampling_frequency
-    if frequency is None and not units.resolution:
-        frequency = _USUAL_SAMPLING_FREQUENCY
-        file.note(
-            "guess",
-            file.path_of(units),
-            f"no sampling frequency in the file; {frequency:g} Hz was taken (spike times stay in seconds)",
-        )
-    # A recording in the file does not say that the units were sorted from it; seconds are on the session's clock, so
-    # the grid of samples starts at 0 whatever lies beside.
-    t_start = 0.0 if file.of_type(ElectricalSeries) else None
-    try:
-        return NwbSortingExtractor(
-            file_path=str(file.path),
-            unit_table_path=file.path_of(units),
-            sampling_frequency=frequency,
-            t_start=t_start,
-        )
-    except Exception as problem:  # SpikeInterface raises ValueError, KeyError, AssertionError and others alike
-        raise file.refusal(
-            f"units that SpikeInterface cannot read ({' '.join(str(problem).split())})",
-            expected="a units table with spike times",
-            remedy="choose other traces with sessions.trace",
-            object_path=file.path_of(units),
-        ) from problem
+    if configuration.spike_sampling_frequency is not None:
+        return configuration.spike_sampling_frequency
+    if units.resolution and np.isfinite(units.resolution) and units.resolution > 0:
+        return float(1.0 / units.resolution)
+    file.note(
+        "guess",
+        file.path_of(units),
+        f"no sampling frequency in the file; {_USUAL_SAMPLING_FREQUENCY:g} Hz was taken (spike times stay in seconds)",
+    )
+    return _USUAL_SAMPLING_FREQUENCY
 
 
-def _good_units(
-    file: OpenedFile, path: str, n_units: int, properties: dict[str, npt.NDArray[Any]], quality: UnitQuality
-) -> npt.NDArray[np.int64]:
+def _good_units(file: OpenedFile, path: str, quality: UnitQuality) -> npt.NDArray[np.int64]:
+    """Rows of the units that pass every criterion whose column is there, with a count of the others by criterion."""
+    n_units = len(file.nwbfile.units)
     keep = np.ones(n_units, dtype=bool)
-    if quality.labels is not None and "quality" in properties:
-        keep &= np.isin(text_values(properties["quality"]), np.asarray(quality.labels, dtype=object))
-    for column, limit, sign in (
-        ("isi_violations", quality.maximum_isi_violations, 1.0),
-        ("amplitude_cutoff", quality.maximum_amplitude_cutoff, 1.0),
-        ("presence_ratio", quality.minimum_presence_ratio, -1.0),
-    ):
-        if limit is not None and column in properties:
-            keep &= sign * pd.to_numeric(pd.Series(properties[column]), errors="coerce").to_numpy() <= sign * limit
+    failed: list[str] = []
+    for entry in file.conventions.unit_criteria:
+        column = next((name for name in entry.columns if _column(file, name) is not None), None)
+        values = None if column is None else _column(file, column)
+        if column is None or values is None:
+            continue
+        if entry.criterion == "labels":
+            if quality.labels is None:
+                continue
+            if values.dtype.kind in "biuf":
+                file.note(
+                    "guess", path, f"`{column}` holds numbers and no labels such as {quality.labels[0]!r}; not used"
+                )
+                continue
+            accepted = [label.casefold() for label in quality.labels]
+            passes = np.array([label.strip().casefold() in accepted for label in text_values(values)], dtype=bool)
+            text = f"`{column}` is not {' or '.join(quality.labels)}"
+        else:
+            sign, limit = _limit(quality, entry.criterion)
+            if limit is None:
+                continue
+            numbers = pd.to_numeric(pd.Series(text_values(values)), errors="coerce").to_numpy(dtype=np.float64)
+            passes = sign * numbers <= sign * limit
+            text = f"`{column}` is {'above' if sign > 0 else 'below'} {limit:g} or unknown"
+        keep &= passes
+        if not passes.all():
+            failed.append(f"{int((~passes).sum())} whose {text}")
+    listed = f" ({'; '.join(failed)})" if failed else ""
     if not keep.any():
         raise file.refusal(
-            f"{n_units} units, none of which passes the quality criteria",
+            f"{n_units} units, none of which passes the quality criteria{listed}",
             expected="at least one unit",
             remedy="relax sessions.unit_quality",
             object_path=path,
         )
     if not keep.all():
-        file.note("info", path, f"{int((~keep).sum())} of {n_units} units left out by sessions.unit_quality")
+        file.note("info", path, f"{int((~keep).sum())} of {n_units} units left out by sessions.unit_quality{listed}")
     return np.flatnonzero(keep)
 
 
-def _electrode_rows(file: OpenedFile, n_units: int, properties: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+def _limit(
+    quality: UnitQuality, criterion: Literal["isi_violations", "amplitude_cutoff", "presence_ratio", "signal_to_noise"]
+) -> tuple[float, float | None]:
+    """1 and the largest value, or -1 and the smallest."""
+    limits = {
+        "isi_violations": (1.0, quality.maximum_isi_violations),
+        "amplitude_cutoff": (1.0, quality.maximum_amplitude_cutoff),
+        "presence_ratio": (-1.0, quality.minimum_presence_ratio),
+        "signal_to_noise": (-1.0, quality.minimum_signal_to_noise),
+    }
+    return limits[criterion]
+
+
+def _electrode_rows(file: OpenedFile) -> npt.NDArray[np.int64]:
     """Row of the electrode table each unit was seen best on, -1 where the file does not say."""
-    rows = np.full(n_units, -1, dtype=np.int64)
-    electrodes, units = file.nwbfile.electrodes, file.nwbfile.units
+    units, electrodes = file.nwbfile.units, file.nwbfile.electrodes
+    rows = np.full(len(units), -1, dtype=np.int64)
     if electrodes is None:
         return rows
-    if "peak_channel_id" in properties:
-        of_id = {int(number): row for row, number in enumerate(electrodes.id[:])}
-        rows[:] = [of_id.get(int(number), -1) for number in properties["peak_channel_id"]]
-    elif "electrodes" in units.colnames:
-        column = units["electrodes"]
-        first = np.arange(n_units)
-        if hasattr(column, "target"):
-            ends = np.asarray(column.data[:], dtype=np.int64)
-            first = np.concatenate([[0], ends[:-1]])
-            filled = ends > first
-            column = column.target
-        else:
-            filled = np.ones(n_units, dtype=bool)
-        stored = np.asarray(column.data[:], dtype=np.int64)
-        rows[filled] = stored[first[filled]]
+    for name in file.conventions.peak_channel_columns:
+        channel = _column(file, name)
+        if channel is not None:
+            of_id = {int(number): row for row, number in enumerate(electrodes.id[:])}
+            numbers = pd.to_numeric(pd.Series(channel), errors="coerce").fillna(-1)
+            rows[:] = [of_id.get(int(number), -1) for number in numbers]
+            break
+    if (rows < 0).all() and "electrodes" in units.colnames:
+        rows[:] = _first_electrode(units["electrodes"], len(units))
     rows[(rows < 0) | (rows >= len(electrodes))] = -1
+    missing = int((rows < 0).sum())
+    if 0 < missing < len(rows):
+        file.note("info", file.path_of(units), f"{missing} of {len(rows)} units name no electrode of the table")
     return rows
 
 
-def _areas(
-    file: OpenedFile, properties: dict[str, npt.NDArray[Any]], electrode: npt.NDArray[np.int64]
-) -> npt.NDArray[np.object_]:
-    for column in file.conventions.area_columns:
-        if column in properties:
-            return text_values(properties[column])
+def _first_electrode(column: Any, n_units: int) -> npt.NDArray[np.int64]:
+    if not hasattr(column, "target"):
+        return np.asarray(column.data[:], dtype=np.int64)
+    rows = np.full(n_units, -1, dtype=np.int64)
+    ends = np.asarray(column.data[:], dtype=np.int64)
+    first = np.concatenate([[0], ends[:-1]])
+    filled = ends > first
+    rows[filled] = np.asarray(column.target.data[:], dtype=np.int64)[first[filled]]
+    return rows
+
+
+def _areas(file: OpenedFile, electrode: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    for name in file.conventions.area_columns:
+        values = _column(file, name)
+        if values is not None:
+            return text_values(values)
     areas = np.full(len(electrode), "", dtype=object)
     electrodes = file.nwbfile.electrodes
     if electrodes is not None and "location" in electrodes.colnames:
@@ -196,24 +215,51 @@ def _positions(file: OpenedFile, electrode: npt.NDArray[np.int64]) -> npt.NDArra
         return positions
     path = file.path_of(electrodes)
     stored = np.stack([np.asarray(electrodes[axis].data[:], dtype=np.float64) for axis in "xyz"], axis=1)
-    positions[known] = stored[electrode[known]]
-    if not np.isfinite(positions).any() or not np.nan_to_num(positions).any():
+    if not np.isfinite(stored).any() or not np.nan_to_num(stored).any():
         file.note("info", path, "the electrodes' coordinates are empty or all zero, so unknown")
-        return np.full_like(positions, np.nan)
-    areas = {area for area in text_values(electrodes["location"].data[:]) if area}
-    if len(areas) > 1 and np.nanmax(np.abs(stored)) <= _LARGEST_MILLIMETRES:
-        file.note(
-            "guess",
-            path,
-            f"coordinates of {len(areas)} areas within {np.nanmax(np.abs(stored)):g}: taken as millimetres, though "
-            "NWB has micrometres here",
+        return positions
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        if _duplicated(stored[:, one], stored[:, other]):
+            file.note(
+                "warning",
+                path,
+                f"`{'xyz'[other]}` of every electrode equals `{'xyz'[one]}`: a copy and no coordinate, so unknown",
+            )
+            stored[:, other] = np.nan
+    positions[known] = stored[electrode[known]]
+    unit, guessed = _unit_of(file, stored)
+    if guessed:
+        file.note("guess", path, guessed)
+    return positions * MICROMETRES_IN[unit]
+
+
+def _duplicated(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
+    """Whether two coordinates are one: equal everywhere, at two different places or more."""
+    known = np.isfinite(one)
+    return len(np.unique(one[known])) > 1 and np.array_equal(one, other, equal_nan=True)
+
+
+def _unit_of(file: OpenedFile, stored: npt.NDArray[np.float64]) -> tuple[str, str]:
+    """Unit of the electrodes' coordinates, and what to say if it is a guess."""
+    if file.layout is not None and file.layout.electrode_unit is not None:
+        return file.layout.electrode_unit, ""
+    electrodes = file.nwbfile.electrodes
+    named = text_values(electrodes["location"].data[:] if "location" in electrodes.colnames else ())
+    areas = {area for area in named if area}
+    largest = float(np.nanmax(np.abs(stored)))
+    if len(areas) > 1 and largest <= _LARGEST_MILLIMETRES:
+        return "millimeters", (
+            f"coordinates of {len(areas)} areas within {largest:g}: taken as millimetres, though NWB has micrometres "
+            "here"
         )
-        positions *= _MICROMETRES_PER_MILLIMETRE
-    return positions
+    return "micrometers", ""
 
 
 def _observed(
-    file: OpenedFile, keep: npt.NDArray[np.int64], spike_times: npt.NDArray[np.float64]
+    file: OpenedFile,
+    keep: npt.NDArray[np.int64],
+    spike_times: StoredSpikeTimes,
+    unit_ends: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
     """Intervals (K, 2) in which all these units were observed, in order and apart."""
     units = file.nwbfile.units
@@ -238,7 +284,15 @@ def _observed(
             )
             return some
     file.note("guess", path, "no observation intervals; spikes count as observed from the first to the last one")
-    return np.array([[spike_times.min(), spike_times.max()]], dtype=np.float64)
+    first, last = np.inf, -np.inf
+    for start, stop in zip(np.r_[0, unit_ends[:-1]], unit_ends, strict=True):
+        train = spike_times[start:stop]
+        known = train[: np.searchsorted(train, np.inf)]
+        if len(known):
+            first, last = min(first, known[0]), max(last, known[-1])
+    if first > last:
+        raise file.refusal("units without a spike", expected="spike times", object_path=f"{path}/spike_times")
+    return np.array([[first, last]], dtype=np.float64)
 
 
 def _told_by(intervals: Sequence[npt.NDArray[np.float64]], least: int) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ __all__ = [
     "Provenance",
     "SampledTraces",
     "Session",
+    "SpikeTimes",
     "SpikeTrains",
     "Template",
     "TraceCandidate",
@@ -170,13 +171,22 @@ class MultiPlaneTraces(Traces):
         return max(starts), min(stops)
 
 
+class SpikeTimes(Protocol):
+    """Spike times in seconds, sliced like an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> FloatArray: ...
+
+
 class SpikeTrains(Traces):
     """Spike times of sorted units.
 
     Parameters
     ----------
-    spike_times : ndarray of float64, (spikes,)
-        Seconds, sorted within each unit, the units one after the other in the order of the cells.
+    spike_times : ndarray of float64, (spikes,), or SpikeTimes
+        Seconds, sorted within each unit (NaN last), the units one after the other in the order of the cells. Of a file
+        they are read when a unit is asked for, a block of neighbouring units at a time.
     unit_ends : ndarray of int64, (cells,)
         Where each unit's spikes end in ``spike_times`` (NWB's index convention).
     interval : tuple of float
@@ -190,7 +200,7 @@ class SpikeTrains(Traces):
 
     def __init__(
         self,
-        spike_times: FloatArray,
+        spike_times: FloatArray | SpikeTimes,
         unit_ends: npt.NDArray[np.int64],
         *,
         interval: tuple[float, float],

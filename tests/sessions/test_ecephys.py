@@ -6,6 +6,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pynwb import NWBFile
 from pynwb.ecephys import ElectricalSeries
 
@@ -157,15 +159,123 @@ def test_units_without_a_spike_are_refused(tmp_path: Path) -> None:
         read_session(path)
 
 
-def test_what_spikeinterface_refuses_is_refused_in_our_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spikeinterface.extractors import nwbextractors
+def test_spikes_of_a_closed_session_cannot_be_read(tmp_path: Path) -> None:
+    session = read_session(write(units_file(obs_intervals=[[[0.0, 9.0]]] * 4), tmp_path / "a.nwb"))
+    session.close()
+    with pytest.raises(SessionError, match="cannot be read") as caught:
+        spikes_of(session).of_cell(0)
+    assert caught.value.object_path == "units/spike_times"
 
-    def broken(*_: Any, **__: Any) -> None:
-        raise ValueError("no such luck")
 
-    monkeypatch.setattr(nwbextractors, "NwbSortingExtractor", broken)
-    with pytest.raises(SessionError, match="no such luck"):
-        read_session(write(units_file(), tmp_path / "a.nwb"))
+def test_only_spikes_and_what_is_asked_of_units_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nwbfile = new_file()
+    nwbfile.add_unit_column(name="quality", description="quality")
+    nwbfile.add_unit_column(name="spike_amplitudes", description="one per spike", index=True)
+    for row, train in enumerate(TRAINS):
+        label = ["good", "noise"][row % 2]
+        nwbfile.add_unit(spike_times=train, quality=label, spike_amplitudes=train, obs_intervals=[[0.0, 9.0]])
+    path = write(nwbfile, tmp_path / "a.nwb")
+    read: set[str] = set()
+    original = h5py.Dataset.__getitem__
+
+    def watched(self: h5py.Dataset, *arguments: Any) -> Any:
+        read.add(self.name)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", watched)
+    with read_session(path) as session:
+        assert session.cells["source_row"].tolist() == [0, 2]
+        assert not read & {"/units/spike_times", "/units/spike_amplitudes"}
+        assert len(spikes_of(session).spike_times) == 3
+        np.testing.assert_array_equal(spikes_of(session).of_cell(0), TRAINS[0])
+        assert not len(spikes_of(session).of_cell(1))
+        assert "/units/spike_times" in read
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000), block=st.integers(1, 60))
+def test_times_are_the_files_own_whatever_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, block: int
+) -> None:
+    from nwb_mivae.sessions import spike_times
+
+    monkeypatch.setattr(spike_times, "_SPIKES_PER_BLOCK", block)
+    random = np.random.default_rng(seed)
+    trains = [random.uniform(0, 1e4, random.integers(0, 40)) for _ in range(6)]
+    if trains[0].size:
+        trains[0][0] = np.nan
+    if not sum(np.isfinite(train).sum() for train in trains[::2]):
+        return
+    nwbfile = new_file()
+    nwbfile.add_unit_column(name="quality", description="quality")
+    for row, train in enumerate(trains):
+        nwbfile.add_unit(spike_times=train, quality=["good", "noise"][row % 2])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        spikes = spikes_of(session)
+        whole = np.concatenate([np.sort(train) for train in trains[::2]])
+        for cell in (2, 0, 1, 2):
+            np.testing.assert_array_equal(spikes.of_cell(cell), np.sort(trains[2 * cell]))
+        np.testing.assert_array_equal(spikes.spike_times[0 : len(whole)], whole)
+        np.testing.assert_array_equal(spikes.spike_times[3:11], whole[3:11])
+        assert spikes.interval == (np.nanmin(whole), np.nanmax(whole))
+
+
+def test_criteria_go_by_many_names_and_are_counted_apart(tmp_path: Path) -> None:
+    columns = {
+        "KSLabel": ["good", "mua", "Good ", "good"],
+        "isi_violations_ratio": [0.1, 0.9, 0.2, 0.7],
+        "snr": [5.0, 5.0, 1.0, 5.0],
+    }
+    path = write(units_file(columns), tmp_path / "a.nwb")
+    with read_session(path) as session:
+        assert session.cells["source_row"].tolist() == [0, 2]
+        assert "2 of 4 units left out" in said(session)
+        assert "1 whose `KSLabel` is not good" in said(session)
+        assert "2 whose `isi_violations_ratio` is above 0.5 or unknown" in said(session)
+    strict = SessionsConfiguration(unit_quality=UnitQuality(minimum_signal_to_noise=2.0))
+    with read_session(path, configuration=strict) as session:
+        assert session.cells["source_row"].tolist() == [0]
+        assert "1 whose `snr` is below 2 or unknown" in said(session)
+
+
+def test_a_quality_in_numbers_is_no_label(tmp_path: Path) -> None:
+    with read_session(write(units_file({"quality": [0.9, 0.5, 0.1, 0.2]}), tmp_path / "a.nwb")) as session:
+        assert spikes_of(session).n_cells == 4
+        assert "holds numbers and no labels" in said(session)
+
+
+def test_a_coordinate_that_copies_another_is_unknown(tmp_path: Path) -> None:
+    nwbfile = units_file({"peak_channel_id": [900, 901, 902, 900]})
+    add_electrodes(
+        nwbfile, [(1000.0, 2.0, 2.0, "VISp"), (1100.0, 3000.0, 3000.0, "VISl"), (1.0, np.nan, np.nan, "out")]
+    )
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells["x"].tolist() == [1000.0, 1100.0, 1.0, 1000.0]
+        assert session.cells["y"].tolist()[:2] == [2.0, 3000.0]
+        assert session.cells["z"].isna().all()
+        assert any(item.level == "warning" and "`z` of every electrode equals `y`" in item.message
+                   for item in session.findings)  # fmt: skip
+
+
+def test_peak_channels_that_are_not_there_give_way_to_the_electrodes(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_electrodes(nwbfile, [(1000.0, 2000.0, 3000.0, "VISp"), (1100.0, 2100.0, 3100.0, "VISl")])
+    nwbfile.add_unit_column(name="peak_channel_id", description="of another table")
+    for train in TRAINS:
+        nwbfile.add_unit(spike_times=train, electrodes=[1], peak_channel_id=7)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells["area"].tolist() == ["VISl"] * 4
+
+
+def test_a_layout_may_state_the_unit_of_electrodes(tmp_path: Path) -> None:
+    table = tmp_path / "own.yaml"
+    table.write_text("layouts: [{name: mine, objects: [units], electrode_unit: millimeters}]")
+    nwbfile = units_file({"peak_channel_id": [900] * 4})
+    add_electrodes(nwbfile, [(1.0, 2.0, 3.0, "VISp")])
+    configuration = SessionsConfiguration(conventions=str(table))
+    with read_session(write(nwbfile, tmp_path / "a.nwb"), configuration=configuration) as session:
+        assert session.cells[["x", "y", "z"]].to_numpy()[0].tolist() == [1000.0, 2000.0, 3000.0]
+        assert "millimetres" not in said(session)
 
 
 def test_roi_traces_come_before_units_unless_asked(tmp_path: Path) -> None:
