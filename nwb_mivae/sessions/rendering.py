@@ -33,7 +33,7 @@ __all__ = ["RenderedFrames", "completed_parameters", "drawable", "moves", "rende
 #: A Gaussian mask ends so many standard deviations from its centre (PsychoPy's default for ``mask="gauss"``).
 GAUSSIAN_EDGE = 3.0
 #: A pixel on the rim of a disc is the mean of so many by so many points.
-_POINTS_ACROSS = 8
+_POINTS_ACROSS = 16
 _NEEDED: dict[DrawnKind, tuple[str, ...]] = {
     "grating": ("orientation", "spatial_frequency"),
     "gabor": ("orientation", "spatial_frequency", "x_position", "y_position", "size"),
@@ -170,8 +170,7 @@ def _understood(
     words = stimulus_stem(stimulus_name)
     candidates: list[tuple[DrawnKind, Mapping[str, float | str]]] = [
         (entry.kind, entry.assumed) for entry in conventions.drawn_stimuli if plain(entry.word) in words
-    ]
-    candidates += [(kind, {}) for kind in ("gabors", "gabor", "grating")]
+    ] or [("gabors", {}), ("gabor", {}), ("grating", {})]
     for kind, unsaid in candidates:
         completed = {**assumed, **unsaid, **parameters}
         if _suffices(kind, completed):
@@ -182,10 +181,10 @@ def _understood(
 def _suffices(kind: DrawnKind, parameters: Mapping[str, ParameterValue]) -> bool:
     if any(needed not in parameters for needed in _NEEDED[kind]):
         return False
-    if parameters.get("mask", "circle") not in ("circle", "gauss"):
-        return False
     if kind in ("spot", "flash"):
         return True
+    if parameters.get("mask", "circle") not in ("circle", "gauss"):
+        return False
     # A set has its positions as lists; a single stimulus has no list but the two axes of its size.
     return (kind == "gabors") == isinstance(parameters.get("x_position"), list)
 
@@ -202,6 +201,8 @@ def _amplitude(kind: DrawnKind, condition: Mapping[str, ParameterValue], screen:
         return picture
     n_patches = len(_numbers(condition.get("x_position", 0.0)))
     for patch in range(n_patches):
+        if "size" in condition and min(_size(condition, patch, n_patches)) <= 0.0:
+            continue
         strength = _at(condition, "contrast", patch, n_patches, 1.0)
         colour = _at(condition, "colour", patch, n_patches, 1.0)
         if kind == "spot":
