@@ -35,7 +35,7 @@ from pynwb.ophys import (
 )
 
 from tests.layouts.building import as_old_writers_did, blobs, intervals_table, new_session, sampling_times, save
-from tests.layouts.stored import changed, replaced
+from tests.layouts.stored import changed, replaced, signed_index_series
 from tests.layouts.truth import NO_PICTURE, LayoutTruth, LinearInTime, Presentation, pictures
 
 __all__ = ["MICROMETRES_PER_PIXEL", "N_GABORS", "write"]
@@ -113,6 +113,7 @@ def write(
     tail = {"plain": "behavior+ophys", "image": "behavior+image+ophys", "raw": "obj-raw_behavior+image+ophys"}[asset]
     path = save(nwbfile, folder / f"sub-408021_ses-758519303_{tail}.nwb")
     with changed(path) as root:
+        signed_index_series(root)
         for column, dtype in (
             ("square_locations_x", np.int32),
             ("square_locations_y", np.int32),
@@ -341,7 +342,7 @@ def _add_stimulus(nwbfile: NWBFile, trials: list[_Trial], display: npt.NDArray[n
                 IndexSeries,
                 name=template,
                 description=f"{template} index",
-                data=frames.astype(np.int32),
+                data=frames,
                 indexed_timeseries=series,
                 unit="N/A",
                 timestamps=display[refreshes],

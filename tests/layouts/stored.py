@@ -12,7 +12,15 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["add_index", "add_namespace", "as_extension_type", "changed", "old_indices", "replaced"]
+__all__ = [
+    "add_index",
+    "add_namespace",
+    "as_extension_type",
+    "changed",
+    "old_indices",
+    "replaced",
+    "signed_index_series",
+]
 
 
 @contextmanager
@@ -83,3 +91,10 @@ def as_extension_type(item: h5py.Group, namespace: str, name: str, attributes: M
     item.attrs["namespace"], item.attrs["neurodata_type"] = namespace, name
     for attribute, value in attributes.items():
         item.attrs[attribute] = value
+
+
+def signed_index_series(root: h5py.File) -> None:
+    """Frame numbers of every IndexSeries as int32, as NWB before 2.5 had them."""
+    for item in root["stimulus/presentation"].values():
+        if item.attrs["neurodata_type"] == "IndexSeries":
+            replaced(root, f"{item.name}/data", item["data"][:].astype(np.int32))
