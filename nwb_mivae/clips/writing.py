@@ -3,6 +3,7 @@
 Order of events, so that an interruption at any point loses at most the session in work:
 
 1. ``manifest.json`` is removed before anything else changes; a store without one is incomplete and is not opened.
+   Activity on its way there is in a workspace beside, which is removed whatever happens.
 2. Each session is written beside its place and renamed. Its stimulus frames go, before that, into ``staged/``, those
    only that ``stimulus.npy`` does not hold yet; the session keeps the digest of each of its distinct frames.
 3. ``finish`` gathers the distinct frames of all sessions into one new ``stimulus.npy``, in the order of session key,
@@ -16,7 +17,9 @@ import hashlib
 import json
 import re
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.alignment import AlignedSession
+from nwb_mivae.clips.activity_file import write_activity
 from nwb_mivae.clips.configuration import ClipsConfiguration
+from nwb_mivae.clips.frame_bank import frames_of_bank, new_bank, write_in_order
 from nwb_mivae.clips.frames import frame_digests, resize_frames
 from nwb_mivae.clips.store import FORMAT, FORMAT_VERSION, ClipStore
 from nwb_mivae.errors import NwbMivaeError, OutputError, StoreError
@@ -35,10 +40,8 @@ from nwb_mivae.provenance import provenance_record
 
 __all__ = ["StoreWriter"]
 
-#: Bytes of frames, or of activity, that are held in memory at a time.
+#: Bytes of frames that are held in memory at a time.
 CHUNK_BYTES = 1 << 25
-#: Largest rounding error, in standard deviations of a cell, at which half precision is good enough.
-HALF_PRECISION_ERROR = 0.01
 #: Share by which the frame rates of two sessions of a store may differ.
 FRAME_RATE_TOLERANCE = 0.1
 
@@ -84,13 +87,24 @@ class StoreWriter:
             for leftover in place.glob(".*.partial*"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         self._prepared = {entry["fingerprint"]: entry for entry in _session_records(self._path)}
-        self._known = set(_digests_of_bank(self._path / "stimulus.npy", self._shape))
-        for staged in sorted((self._path / "staged").glob("*.npy")):
-            self._known.update(_digests_of_bank(staged, self._shape))
+        self._known: set[bytes] = set()
+        for bank in (self._path / "stimulus.npy", *sorted((self._path / "staged").glob("*.npy"))):
+            for _, digests in frames_of_bank(bank, self._shape):
+                self._known.update(digest.tobytes() for digest in digests)
 
     @property
     def _shape(self) -> tuple[int, int]:
         return self._configuration.height, self._configuration.width
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A folder, on the same disk as the store, for what is large and only needed until a session is added."""
+        folder = self._path / f".workspace.{uuid.uuid4().hex[:8]}.partial"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
     def abandon(self) -> None:
         """Remove the folders made for a store that nothing was written to."""
@@ -152,14 +166,17 @@ class StoreWriter:
         self._refuse_other_rate(aligned.key, aligned.frame_rate, aligned.provenance.path)
         self._begin_change()
         folder = self._path / "sessions" / folder_name(aligned.key)
+        # One number per (template, frame), which sorts as the pair does.
+        longest = int(aligned.frame.max(initial=0)) + 2
         shown, frame_index = np.unique(
-            np.stack([aligned.template.astype(np.int64), aligned.frame]), axis=1, return_inverse=True
+            (aligned.template.astype(np.int64) + 1) * longest + aligned.frame + 1, return_inverse=True
         )
-        digests = self._stage_frames(aligned, shown, folder.name)
+        digests = self._stage_frames(aligned, np.stack([shown // longest - 1, shown % longest - 1]), folder.name)
         with whole_directory(folder, overwrite=True) as beside:
-            neural, note = _as_stored(aligned, self._configuration.neural_type)
+            neural, notes = write_activity(
+                beside / "neural.npy", aligned.neural, aligned.valid, self._configuration.neural_type
+            )
             arrays: dict[str, npt.NDArray[Any]] = {
-                "neural": neural,
                 "valid": aligned.valid,
                 "time": aligned.time,
                 "stop_time": aligned.stop_time,
@@ -178,7 +195,7 @@ class StoreWriter:
             aligned.cells.to_csv(beside / "cells.csv", index=False)
             aligned.presentations.to_csv(beside / "presentations.csv", index=False)
             report = aligned.report.as_dict()
-            report["notes"] = [*report["notes"], *note, *self._stretched(aligned)]
+            report["notes"] = [*report["notes"], *notes, *self._stretched(aligned)]
             entry = {
                 "key": aligned.key,
                 "folder": folder.name,
@@ -189,9 +206,12 @@ class StoreWriter:
                 "templates": [template.name for template in aligned.templates],
                 "auxiliary_names": list(aligned.auxiliary_names),
                 "frame_rate": aligned.frame_rate,
-                "n_frames": int(neural.shape[0]),
-                "n_cells": int(neural.shape[1]),
-                "files": {path.name: _file_record(path) for path in sorted(beside.iterdir())},
+                "n_frames": int(aligned.neural.shape[0]),
+                "n_cells": int(aligned.neural.shape[1]),
+                "files": {
+                    path.name: neural if path.name == "neural.npy" else _file_record(path)
+                    for path in sorted(beside.iterdir())
+                },
                 "report": report,
             }
             write_json(beside / "session.json", entry)
@@ -293,23 +313,28 @@ class StoreWriter:
         return [f"Frames of {some} have another aspect ratio than {width} x {height} pixels and were stretched to it."]
 
     def _stage_frames(self, aligned: AlignedSession, shown: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.uint8]:
-        """Digest (n, 16) of every shown (template, frame); frames not known yet are written to ``staged/NAME.npy``."""
+        """Digest (n, 16) of every shown (template, frame); frames not known yet are written into ``staged/``."""
         digests: list[npt.NDArray[np.uint8]] = []
-        new: list[npt.NDArray[np.uint8]] = []
-        for frames in self._read_frames(aligned, shown):
-            chunk = frame_digests(frames)
-            digests.append(chunk)
-            for frame, digest in zip(frames, chunk, strict=True):
-                if digest.tobytes() not in self._known:
-                    self._known.add(digest.tobytes())
-                    new.append(frame)
-        if new:
-            target = self._path / "staged" / f"{name}.npy"
-            if target.exists():
-                # Frames staged before an interruption, or by this session from other inputs, are still good.
-                new = [*np.load(target, allow_pickle=False), *new]
-            with whole_file(target) as beside:
-                np.save(beside, np.stack(new), allow_pickle=False)
+        staged: set[bytes] = set()
+        # Frames staged before an interruption, or by this session from other inputs, are still good.
+        earlier = len(list((self._path / "staged").glob(f"{name}.*.npy")))
+        with ExitStack() as stack:
+            bank = None
+            for frames in self._read_frames(aligned, shown):
+                chunk = frame_digests(frames)
+                digests.append(chunk)
+                new = []
+                for number, digest in enumerate(chunk):
+                    if (key := digest.tobytes()) not in self._known and key not in staged:
+                        staged.add(key)
+                        new.append(number)
+                if new:
+                    if bank is None:
+                        target = self._path / "staged" / f"{name}.{earlier}.npy"
+                        bank = stack.enter_context(new_bank(target, self._shape))
+                    bank.append(frames[new])
+        # Only now are they on disk: had reading failed half-way, another session would have to stage them.
+        self._known |= staged
         return np.concatenate(digests)
 
     def _read_frames(self, aligned: AlignedSession, shown: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
@@ -336,27 +361,17 @@ class StoreWriter:
             with whole_file(folder / "stimulus_row.npy") as beside:
                 np.save(beside, rows[frame_index], allow_pickle=False)
         target = self._path / "stimulus.npy"
-        blank: list[int] = []
+        sources = (target, *sorted((self._path / "staged").glob("*.npy")))
         with whole_file(target) as beside:
-            bank = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=(len(row_of), *self._shape))
-            missing = set(row_of)
-            for source in (target, *sorted((self._path / "staged").glob("*.npy"))):
-                for digest, frame in _digests_of_bank(source, self._shape).items():
-                    if digest in missing:
-                        missing.remove(digest)
-                        bank[row_of[digest]] = frame
-                        if frame.min() == frame.max():
-                            blank.append(row_of[digest])
+            missing, blank = write_in_order(beside, self._shape, row_of, sources)
             if missing:
                 raise StoreError(
-                    f"{len(missing)} stimulus frames that are not in the folder any more",
+                    f"{missing} stimulus frames that are not in the folder any more",
                     expected="a folder nothing else writes to",
                     remedy="remove the folder and prepare it again",
                     file=self._path,
                 )
-            bank.flush()
-            del bank
-        return self._stimulus_entry(sorted(blank))
+        return self._stimulus_entry(blank)
 
 
 def folder_name(key: str) -> str:
@@ -398,64 +413,12 @@ def _session_records(path: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-def _digests_of_bank(path: Path, shape: tuple[int, int]) -> dict[bytes, npt.NDArray[np.uint8]]:
-    """Frames of an earlier bank by the digest of what is in it; none where it is absent, cut or of another size."""
-    if not path.is_file():
-        return {}
-    try:
-        frames = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError):
-        return {}
-    if frames.dtype != np.uint8 or frames.shape[1:] != shape:
-        return {}
-    return {digest.tobytes(): frame for digest, frame in zip(frame_digests(frames), frames, strict=True)}
-
-
 def _file_record(path: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
     if path.suffix == ".npy":
         array = np.load(path, mmap_mode="r" if path.stat().st_size > CHUNK_BYTES else None, allow_pickle=False)
         record |= {"shape": list(array.shape), "dtype": str(array.dtype)}
     return record
-
-
-def _as_stored(aligned: AlignedSession, wanted: str) -> tuple[npt.NDArray[Any], list[str]]:
-    """Activity in the type it is stored in, and a note where that is not the type that was asked for."""
-    if wanted == "float32":
-        return aligned.neural, []
-    error = half_precision_error(aligned.neural, aligned.valid)
-    if error <= HALF_PRECISION_ERROR:
-        return aligned.neural.astype(np.float16), []
-    return aligned.neural, [
-        f"Activity is stored as float32: half precision would lose {error:.3g} standard deviations of some cell."
-    ]
-
-
-def half_precision_error(neural: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> float:
-    """Root mean square of what float16 rounds away, in standard deviations, of the worst cell; infinite on overflow.
-
-    Only ``valid`` rows count. They are read in chunks: a copy of the activity of thousands of cells would not fit.
-    """
-    rows = np.flatnonzero(valid)
-    if not len(rows) or not neural.shape[1]:
-        return 0.0
-    about = neural[rows[0]].astype(np.float64)
-    total, squares, lost = (np.zeros(neural.shape[1]) for _ in range(3))
-    step = max(1, CHUNK_BYTES // (8 * neural.shape[1]))
-    for start in range(0, len(rows), step):
-        chunk = neural[rows[start : start + step]].astype(np.float64)
-        with np.errstate(over="ignore"):
-            rounded = chunk.astype(np.float16).astype(np.float64)
-        if not np.isfinite(rounded).all():
-            return float("inf")
-        lost += np.sum((chunk - rounded) ** 2, axis=0)
-        chunk -= about
-        total += chunk.sum(axis=0)
-        squares += np.sum(chunk**2, axis=0)
-    variance = np.clip(squares - total**2 / len(rows), 0.0, None)
-    # What is left of a cell that never changes is the rounding of its sums.
-    varies = variance > 1e-12 * squares
-    return float(np.sqrt(np.max(lost[varies] / variance[varies], initial=0.0)))
 
 
 def fingerprint_of(values: Mapping[str, Any]) -> str:

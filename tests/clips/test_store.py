@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nwb_mivae.clips import ClipsConfiguration, ClipStore
-from nwb_mivae.clips.writing import StoreWriter, folder_name, half_precision_error
+from nwb_mivae.clips.writing import StoreWriter, folder_name
 from nwb_mivae.errors import StoreError
 from tests.clip_stores import ArrayTemplate, aligned_session, make_store, smooth_movie, write_store
 
@@ -103,21 +103,6 @@ def test_activity_too_coarse_for_half_precision_is_kept_in_single(tmp_path):
     )
     assert wanted.sessions["a"].neural.dtype == np.float32
     assert not wanted.sessions["a"].report["notes"]
-
-
-def test_half_precision_error_is_measured():
-    def error(neural, valid=None):
-        return half_precision_error(neural, np.ones(len(neural), dtype=bool) if valid is None else valid)
-
-    exact = np.arange(100, dtype=np.float32)[:, None]
-    assert error(exact) == 0.0
-    assert error(exact * 1e4) == float("inf")
-    assert error(exact * 1e4, valid=exact[:, 0] < 5) == 0.0
-    offset = exact * 1e-3 + 8.0
-    lost = offset.astype(np.float64) - offset.astype(np.float16).astype(np.float64)
-    assert error(offset) == pytest.approx(np.sqrt(np.mean(lost**2)) / offset.astype(np.float64).std())
-    assert error(np.empty((0, 3), dtype=np.float32)) == 0.0
-    assert error(np.full((9, 1), 0.1, dtype=np.float32)) == 0.0
 
 
 def test_spike_counts_are_stored_exactly(tmp_path):
