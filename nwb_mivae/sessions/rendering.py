@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -138,6 +139,7 @@ class RenderedFrames(Template):
         self.height, self.width = screen.height_pixels, screen.width_pixels
         self.rate = rate
         self._moving = moving
+        self._grid = _Grid.of(screen)
         # A duration of 1.0000000001 s is one of 1 s that was measured.
         self.n_frames = math.ceil(round((duration or 0.0) * rate, 3)) if moving else len(self.conditions)
 
@@ -150,17 +152,20 @@ class RenderedFrames(Template):
             )
         numbers, inverse = np.unique(wanted, return_inverse=True)
         if self._moving:
-            amplitude = _amplitude(self.kind, self.conditions[0], self.screen)
-            frequency = _numbers(self.conditions[0]["temporal_frequency"])[0]
-            turn = np.exp(-2j * np.pi * ((frequency * numbers / self.rate) % 1.0))
-            flat = amplitude.reshape(1, -1)
-            shown = np.real(turn)[:, None] * flat.real - np.imag(turn)[:, None] * flat.imag
-            drawn = shown.reshape(len(numbers), self.height, self.width)
-        else:
-            drawn = np.empty((len(numbers), self.height, self.width))
-            for place, number in enumerate(numbers):
-                drawn[place] = _amplitude(self.kind, self.conditions[int(number)], self.screen).real
-        return _luminance(drawn, self.screen.mean_luminance)[inverse]
+            return self._moments(numbers)[inverse]
+        drawn = np.empty((len(numbers), self.height, self.width), dtype=np.uint8)
+        for place, number in enumerate(numbers):
+            amplitude = _amplitude(self.kind, self.conditions[int(number)], self._grid)
+            drawn[place] = _luminance(amplitude.real, self.screen.mean_luminance)
+        return drawn[inverse]
+
+    def _moments(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Frames of a moving condition: one picture, turned by as many cycles as it has gone through."""
+        (condition,) = self.conditions
+        amplitude = _amplitude(self.kind, condition, self._grid)
+        cycles = _numbers(condition["temporal_frequency"])[0] * numbers / self.rate
+        turn = np.exp(-2j * np.pi * (cycles % 1.0))[:, None, None]
+        return _luminance(turn.real * amplitude.real - turn.imag * amplitude.imag, self.screen.mean_luminance)
 
 
 def _understood(
@@ -189,15 +194,32 @@ def _suffices(kind: DrawnKind, parameters: Mapping[str, ParameterValue]) -> bool
     return (kind == "gabors") == isinstance(parameters.get("x_position"), list)
 
 
-def _amplitude(kind: DrawnKind, condition: Mapping[str, ParameterValue], screen: Screen) -> npt.NDArray[np.complex128]:
+@dataclass(frozen=True)
+class _Grid:
+    """A screen's pixels, worked out once: degrees of their middles, width and height of one, half the diagonal."""
+
+    columns: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.float64]
+    pixel: tuple[float, float]
+    half_diagonal: float
+    mean_luminance: float
+
+    @classmethod
+    def of(cls, screen: Screen) -> _Grid:
+        return cls(
+            screen.columns(), screen.rows(), screen.pixel_degrees, math.hypot(*screen.extent) / 2, screen.mean_luminance
+        )
+
+
+def _amplitude(kind: DrawnKind, condition: Mapping[str, ParameterValue], grid: _Grid) -> npt.NDArray[np.complex128]:
     """Deviation from grey, (height, width): the real part now, turned by ``exp(-2 pi i cycles)`` that much later.
 
     One is the contrast of a grating that reaches black.
     """
-    picture = np.zeros((screen.height_pixels, screen.width_pixels), dtype=np.complex128)
+    picture = np.zeros((len(grid.rows), len(grid.columns)), dtype=np.complex128)
     contrast = condition.get("contrast", 1.0)
     if kind == "flash":
-        picture += _uniform(_at(condition, "colour", 0, 1) * _numbers(contrast)[0], screen.mean_luminance)
+        picture += _uniform(_at(condition, "colour", 0, 1) * _numbers(contrast)[0], grid.mean_luminance)
         return picture
     n_patches = len(_numbers(condition.get("x_position", 0.0)))
     for patch in range(n_patches):
@@ -206,10 +228,10 @@ def _amplitude(kind: DrawnKind, condition: Mapping[str, ParameterValue], screen:
         strength = _at(condition, "contrast", patch, n_patches, 1.0)
         colour = _at(condition, "colour", patch, n_patches, 1.0)
         if kind == "spot":
-            wave, cover, box = _square(condition, patch, n_patches, screen)
-            strength = _uniform(colour * strength, screen.mean_luminance)
+            wave, cover, box = _square(condition, patch, n_patches, grid)
+            strength = _uniform(colour * strength, grid.mean_luminance)
         else:
-            wave, cover, box = _patch(condition, patch, n_patches, screen)
+            wave, cover, box = _patch(condition, patch, n_patches, grid)
             strength *= colour
         picture[box] = picture[box] * (1.0 - cover) + strength * wave
     return picture
@@ -220,19 +242,19 @@ Box = tuple[slice, slice]
 Drawn = tuple[npt.NDArray[np.complex128], npt.NDArray[np.float64], Box]
 
 
-def _square(condition: Mapping[str, ParameterValue], patch: int, n_patches: int, screen: Screen) -> Drawn:
+def _square(condition: Mapping[str, ParameterValue], patch: int, n_patches: int, grid: _Grid) -> Drawn:
     """A uniform square or rectangle: each pixel's share of it."""
     width, height = _size(condition, patch, n_patches)
     x, y = _at(condition, "x_position", patch, n_patches), _at(condition, "y_position", patch, n_patches)
-    box = _box(x, y, width / 2, height / 2, screen)
-    pixel_width, pixel_height = screen.pixel_degrees
-    across = _share(screen.columns()[box[1]] - x, pixel_width, width)
-    down = _share(screen.rows()[box[0]] - y, pixel_height, height)
+    box = _box(x, y, width / 2, height / 2, grid)
+    pixel_width, pixel_height = grid.pixel
+    across = _share(grid.columns[box[1]] - x, pixel_width, width)
+    down = _share(grid.rows[box[0]] - y, pixel_height, height)
     cover = np.outer(down, across)
     return cover.astype(np.complex128), cover, box
 
 
-def _patch(condition: Mapping[str, ParameterValue], patch: int, n_patches: int, screen: Screen) -> Drawn:
+def _patch(condition: Mapping[str, ParameterValue], patch: int, n_patches: int, grid: _Grid) -> Drawn:
     """A grating, in the aperture that ``mask`` and ``size`` say."""
     angle = math.radians(_at(condition, "orientation", patch, n_patches))
     frequency = _at(condition, "spatial_frequency", patch, n_patches)
@@ -240,25 +262,21 @@ def _patch(condition: Mapping[str, ParameterValue], patch: int, n_patches: int, 
     x, y = _at(condition, "x_position", patch, n_patches, 0.0), _at(condition, "y_position", patch, n_patches, 0.0)
     begin = np.exp(-2j * np.pi * _at(condition, "phase", patch, n_patches, 0.0))
     mask = condition.get("mask")
-    pixel_width, pixel_height = screen.pixel_degrees
-    reach = math.hypot(*screen.extent) / 2 + math.hypot(x, y)
+    pixel_width, pixel_height = grid.pixel
+    reach = grid.half_diagonal + math.hypot(x, y)
     size = _size(condition, patch, n_patches) if "size" in condition else None
     if size is None or (mask is None and min(size) / 2 >= reach):
-        whole = slice(0, screen.height_pixels), slice(0, screen.width_pixels)
-        wave = np.outer(
-            _mean_wave(screen.rows() - y, pixel_height, up), _mean_wave(screen.columns() - x, pixel_width, right)
-        )
+        whole = slice(0, len(grid.rows)), slice(0, len(grid.columns))
+        wave = np.outer(_mean_wave(grid.rows - y, pixel_height, up), _mean_wave(grid.columns - x, pixel_width, right))
         return begin * wave, np.ones(wave.shape), whole
     if mask == "gauss" and size[0] == size[1]:
-        box = _box(x, y, size[0] / 2, size[1] / 2, screen)
-        across = _mean_gaussian_wave(screen.columns()[box[1]] - x, pixel_width, right, size[0])
-        down = _mean_gaussian_wave(screen.rows()[box[0]] - y, pixel_height, up, size[1])
+        box = _box(x, y, size[0] / 2, size[1] / 2, grid)
+        across = _mean_gaussian_wave(grid.columns[box[1]] - x, pixel_width, right, size[0])
+        down = _mean_gaussian_wave(grid.rows[box[0]] - y, pixel_height, up, size[1])
         return begin * np.outer(down[0], across[0]), np.outer(down[1], across[1]), box
     half = max(size) / 2 if mask is not None else math.hypot(*size) / 2
-    box = _box(x, y, half, half, screen)
-    wave, cover = _sampled(
-        screen.columns()[box[1]] - x, screen.rows()[box[0]] - y, screen.pixel_degrees, (right, up), angle, size, mask
-    )
+    box = _box(x, y, half, half, grid)
+    wave, cover = _sampled(grid.columns[box[1]] - x, grid.rows[box[0]] - y, grid.pixel, (right, up), angle, size, mask)
     return begin * wave, cover, box
 
 
@@ -326,10 +344,10 @@ def _share(middles: npt.NDArray[np.float64], pixel: float, size: float) -> npt.N
     return share
 
 
-def _box(x: float, y: float, half_width: float, half_height: float, screen: Screen) -> Box:
+def _box(x: float, y: float, half_width: float, half_height: float, grid: _Grid) -> Box:
     """The rows and columns of the pixels that a patch may touch."""
-    columns = np.flatnonzero(np.abs(screen.columns() - x) < half_width + screen.pixel_degrees[0] / 2)
-    rows = np.flatnonzero(np.abs(screen.rows() - y) < half_height + screen.pixel_degrees[1] / 2)
+    columns = np.flatnonzero(np.abs(grid.columns - x) < half_width + grid.pixel[0] / 2)
+    rows = np.flatnonzero(np.abs(grid.rows - y) < half_height + grid.pixel[1] / 2)
     return _slice(rows), _slice(columns)
 
 
