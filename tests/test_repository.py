@@ -100,7 +100,7 @@ def test_imports_go_one_way(path: Path) -> None:
     [
         # Only these open, check or write NWB files; everyone else is handed sessions, stores and results.
         (("pynwb", "hdmf", "h5py"), ("archive", "sessions", "annotation", "simulation", "pipeline")),
-        (("dandi", "nwbinspector", "requests"), ("archive",)),
+        (("dandi", "nwbinspector", "requests", "remfile"), ("archive",)),
         (("spikeinterface", "av"), ("sessions",)),
         (("matplotlib",), ("report",)),
         (("lightning_fabric", "lightning"), ("training",)),

@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 os.environ.setdefault("DANDI_NO_ET", "1")
 
 import requests
-from dandi.consts import RETRY_STATUSES, DandiInstance, known_instances
+from dandi.consts import DandiInstance, known_instances
 from dandi.dandiapi import DandiAPIClient
 from dandi.exceptions import NotFoundError
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
+from nwb_mivae.archive.prompt import BUSY_STATUSES, PromptSession
 from nwb_mivae.errors import ArchiveError
 
 __all__ = ["ArchiveClient", "archive_errors", "resolve_instance", "with_token_if_asked"]
@@ -26,54 +25,20 @@ __all__ = ["ArchiveClient", "archive_errors", "resolve_instance", "with_token_if
 # Without a handler of its own, every failed request would print a traceback beside our one clear sentence.
 logging.getLogger("dandi").addHandler(logging.NullHandler())
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 30.0
-
 T = TypeVar("T")
 
 
-class _PromptSession(requests.Session):
-    """A session that gives up after one more try.
-
-    The dandi client repeats every failed request twelve times over about a minute. It does so for two exceptions of
-    requests; one of another family ends the matter at once.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        retry = Retry(
-            total=2,
-            connect=1,
-            read=1,
-            status=2,
-            backoff_factor=0.3,
-            status_forcelist=RETRY_STATUSES,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, HTTPAdapter(max_retries=retry))
+class _ApiSession(PromptSession):
+    """What the dandi client asks through: a server that stays busy ends the matter, for the client would ask on."""
 
     def request(self, method: str, url: str | bytes, *args: Any, **settings: Any) -> requests.Response:
-        settings["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
-        # A signed address carries its signature in the query.
-        where = (url.decode() if isinstance(url, bytes) else url).split("?", 1)[0]
-        try:
-            response = super().request(method, url, *args, **settings)
-        except (requests.ConnectionError, requests.Timeout) as problem:
-            raise ArchiveError(
-                f"no answer from the archive ({type(problem).__name__})",
-                expected="a DANDI archive that can be reached",
-                remedy="check the network and the archive's status page, then repeat: finished files are kept and "
-                "unfinished ones resume",
-                file=where,
-            ) from problem
-        if response.status_code in RETRY_STATUSES:
+        response = super().request(method, url, *args, **settings)
+        if response.status_code in BUSY_STATUSES:
             raise ArchiveError(
                 f"status {response.status_code}, repeatedly",
                 expected="an archive that is ready to answer",
                 remedy="wait a few minutes and repeat: finished files are kept and unfinished ones resume",
-                file=where,
+                file=(url.decode() if isinstance(url, bytes) else url).split("?", 1)[0],
             )
         return response
 
@@ -89,7 +54,7 @@ class ArchiveClient(DandiAPIClient):
 
     def __init__(self, instance: str | None = None) -> None:
         super().__init__(dandi_instance=resolve_instance(instance))
-        session = _PromptSession()
+        session = _ApiSession()
         session.headers.update(self.session.headers)
         self.session: requests.Session = session
 
@@ -173,4 +138,14 @@ def with_token_if_asked(client: ArchiveClient, call: Callable[[], T]) -> T:
         if problem.response is None or problem.response.status_code not in (401, 403):
             raise
     client.dandi_authenticate()
-    return call()
+    try:
+        return call()
+    except requests.HTTPError as problem:
+        if problem.response is None or problem.response.status_code not in (401, 403):
+            raise
+        raise ArchiveError(
+            f"status {problem.response.status_code} in spite of the token in {client.api_key_env_var}",
+            expected="a token that is valid and whose owner may see the data",
+            remedy="make a new one on the archive's page and set it in the environment",
+            file=client.api_url,
+        ) from problem

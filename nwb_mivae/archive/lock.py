@@ -52,8 +52,8 @@ def write_lock(folder: str | PathLike[str], assets: Iterable[Asset]) -> None:
 
 def _asset(record: Any, path: Path) -> Asset:
     try:
-        asset = Asset(**record)
-    except TypeError as problem:
+        asset = Asset(**{**record, "modalities": tuple(record.get("modalities", ()))})
+    except (TypeError, AttributeError) as problem:
         raise ArchiveError(
             f"an entry that is not an asset ({problem})",
             expected="entries as this package writes them",

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from nwb_mivae.annotation import ModelRecord, annotated_name
 from nwb_mivae.annotation import annotate as write_annotated_copy
+from nwb_mivae.archive import is_address, is_remote
 from nwb_mivae.attribution import SessionAttribution
 from nwb_mivae.attribution import attribute as attribute_session
 from nwb_mivae.clips import ClipStore, Split, make_split
 from nwb_mivae.clips import prepare as prepare_store
-from nwb_mivae.errors import AnnotationError, NwbMivaeError, OutputError, SessionError
+from nwb_mivae.errors import AnnotationError, NwbMivaeError, OutputError
 from nwb_mivae.evaluation import Evaluation
 from nwb_mivae.evaluation import evaluate as evaluate_model
 from nwb_mivae.inference import SessionLatents, session_context, session_latents
 from nwb_mivae.outputs import read_json, whole_file, write_json
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.record import TrainedRun, record_step, relative_path, require_new
+from nwb_mivae.pipeline.sources import nwb_files, resolve_sources
 from nwb_mivae.report import write_report
 from nwb_mivae.run import Run
-from nwb_mivae.sessions import SessionsConfiguration, describe, read_session
+from nwb_mivae.sessions import SessionsConfiguration, describe, find_groups, read_session
+from nwb_mivae.sessions.grouping import source_name
 from nwb_mivae.simulation import SimulatedAnimal, SimulationConfiguration
 from nwb_mivae.simulation import simulate as simulate_animals
 from nwb_mivae.training import fit
@@ -47,30 +50,6 @@ def simulate(
     return simulate_animals(out, configuration or SimulationConfiguration(), overwrite=overwrite, progress=progress)
 
 
-def nwb_files(sources: Iterable[AnyPath]) -> list[Path]:
-    """NWB files among ``sources``: files as they are, folders searched, in order of name.
-
-    Raises
-    ------
-    SessionError
-        If a source does not exist, or a folder holds no NWB file.
-    """
-    found: list[Path] = []
-    for source in map(Path, sources):
-        if source.is_dir():
-            inside = sorted(path for path in source.rglob("*.nwb") if not path.name.startswith("."))
-            if not inside:
-                raise SessionError(
-                    "a folder without NWB files", expected="files ending in .nwb", remedy="check the path", file=source
-                )
-            found += inside
-        elif source.exists():
-            found.append(source)
-        else:
-            raise SessionError("no such file or folder", expected="an NWB file", remedy="check the path", file=source)
-    return list(dict.fromkeys(found))
-
-
 def inspect(
     sources: Iterable[AnyPath],
     *,
@@ -78,28 +57,31 @@ def inspect(
     configuration: SessionsConfiguration | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[dict[str, Any]], list[NwbMivaeError]]:
-    """Describe what every file holds, and what of it can be used.
+    """Describe what every session holds, and what of it can be used.
+
+    Files that hold one imaging plane each of a session are one session, and of several files of one recording the one
+    that tells most is described; its findings say which were left out.
 
     Returns
     -------
     list of dict, list of NwbMivaeError
-        A JSON-able description of each file that can be read, and why the others cannot.
+        A JSON-able description of each session that can be read, and why the others cannot.
     """
+    settings = configuration or SessionsConfiguration()
     described: list[dict[str, Any]] = []
     refused: list[NwbMivaeError] = []
-    files = nwb_files(sources)
-    for done, path in enumerate(files):
+    groups = find_groups(resolve_sources(sources), configuration=settings)
+    for done, group in enumerate(groups):
         if progress is not None:
-            progress("reading", done, len(files))
+            progress("reading", done, len(groups))
         try:
-            with read_session(
-                path, stimulus_folder=stimulus_folder, configuration=configuration or SessionsConfiguration()
-            ) as session:
+            with read_session(group.sources, stimulus_folder=stimulus_folder, configuration=settings) as session:
+                session.findings.extend(group.findings)
                 described.append(describe(session))
         except NwbMivaeError as problem:
             refused.append(problem)
     if progress is not None:
-        progress("reading", len(files), len(files))
+        progress("reading", len(groups), len(groups))
     return described, refused
 
 
@@ -111,10 +93,10 @@ def prepare(
     stimulus_folder: AnyPath | None = None,
     progress: Progress | None = None,
 ) -> ClipStore:
-    """Put the sessions of NWB files, or of folders of them, into a clip store."""
+    """Put the sessions of NWB files, folders of them, or addresses of a DANDI archive into a clip store."""
     settings = configuration or PipelineConfiguration()
     return prepare_store(
-        [path.resolve() for path in nwb_files(sources)],
+        resolve_sources(sources),
         out,
         configuration=settings.clips,
         sessions=settings.sessions,
@@ -263,7 +245,7 @@ def annotate(
     out: AnyPath | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Path], list[NwbMivaeError]]:
-    """Write annotated copies of the sessions' NWB files; attribution is included where the run has it.
+    """Write annotated copies of the sessions' NWB files, one of each; attribution is included where the run has it.
 
     Parameters
     ----------
@@ -281,7 +263,7 @@ def annotate(
     Returns
     -------
     list of Path, list of NwbMivaeError
-        The copies, and why some sessions have none.
+        The copies, and why some files have none.
     """
     trained = TrainedRun.open(run, store)
     keys = trained.sessions(sessions)
@@ -296,32 +278,47 @@ def annotate(
     for done, key in enumerate(keys):
         if progress is not None:
             progress("annotating", done, len(keys))
-        attribution = attributed / f"{key}.npz"
-        try:
-            source = _source_file(trained.store.sessions[key], source_folder)
-            target = folder / annotated_name(source)
-            if target in written:
-                target = folder / key / target.name
-            write_annotated_copy(
-                source,
-                target,
-                latents=encoded[key],
-                attribution=SessionAttribution.load(attribution) if attribution.exists() else None,
-                stored=trained.store.sessions[key],
-                model=model,
-                overwrite=True,
-            )
-            written.append(target)
-        except NwbMivaeError as problem:
-            refused.append(problem)
+        stored = trained.store.sessions[key]
+        maps = attributed / f"{key}.npz"
+        attribution = SessionAttribution.load(maps) if maps.exists() else None
+        for file in stored.source["files"]:
+            try:
+                source = _source_file(stored, str(file["path"]), source_folder)
+                target = folder / annotated_name(source)
+                if target in written:
+                    target = folder / key / target.name
+                write_annotated_copy(
+                    source,
+                    target,
+                    latents=encoded[key],
+                    attribution=attribution,
+                    stored=stored,
+                    model=model,
+                    overwrite=True,
+                )
+                written.append(target)
+            except NwbMivaeError as problem:
+                refused.append(problem)
     if progress is not None:
         progress("annotating", len(keys), len(keys))
     record_step(trained.run, "annotate", files=[path.name for path in written])
     return written, refused
 
 
-def _source_file(stored: StoredSession, folder: AnyPath | None) -> Path:
-    known = Path(str(stored.source.get("path") or ""))
+def _source_file(stored: StoredSession, text: str, folder: AnyPath | None) -> Path:
+    """Where a file that the session was prepared from lies on this disk; ``text`` is its path or address then."""
+    if folder is None and is_remote(text):
+        raise AnnotationError(
+            "a session that was read from a server",
+            expected="its NWB file on this disk, of which a copy can be made",
+            remedy=f"run `nwb-mivae download '{text}' --out FOLDER`, then name that folder with --source-folder"
+            if is_address(text)
+            else "download it, then name its folder with --source-folder",
+            file=text,
+            object_path=stored.key,
+        )
+    # Of an address or a URL this gives the file's own name.
+    known = Path(text.partition("#asset=")[0] if is_address(text) else text)
     if folder is None:
         if known.is_file():
             return known

@@ -45,8 +45,8 @@ class StimulusFolder:
     ----------
     folder : path-like or None
         ``None`` finds only what lies where the NWB file says, relative to itself.
-    beside : Path
-        The NWB file; names it gives are relative to its folder, as NWB has it.
+    beside : Path or None
+        The NWB file; names it gives are relative to its folder, as NWB has it. ``None`` for a file on a server.
 
     Raises
     ------
@@ -54,9 +54,9 @@ class StimulusFolder:
         If the folder does not exist.
     """
 
-    def __init__(self, folder: str | PathLike[str] | None, beside: Path) -> None:
+    def __init__(self, folder: str | PathLike[str] | None, beside: Path | None) -> None:
         self.folder = None if folder is None else Path(fspath(folder))
-        self._beside = beside.parent
+        self._beside = None if beside is None else beside.parent
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         if self.folder is None:
@@ -83,16 +83,18 @@ class StimulusFolder:
             found = self._by_name.get(name.lower()) or ([] if has_suffix else self._by_stem.get(stimulus_stem(name)))
             if found:
                 return min(found, key=lambda path: (path.name != name, len(path.parts), str(path)))
-        for relative in (stated, name) if has_suffix else ():
-            path = self._beside / relative
-            # Unlike pathlib's, this answers no to names that no file can have, such as one of 300 letters.
-            if os.path.isfile(path):
-                return path
+        if has_suffix and self._beside is not None:
+            for path in (self._beside / stated, self._beside / name):
+                # Unlike pathlib's, this answers no to names that no file can have, such as one of 300 letters.
+                if os.path.isfile(path):
+                    return path
         return None
 
     def where(self) -> str:
         """Where a missing file was looked for, for a message."""
-        return "beside the NWB file" if self.folder is None else f"under {self.folder}"
+        if self.folder is not None:
+            return f"under {self.folder}"
+        return "anywhere: no stimulus folder was given" if self._beside is None else "beside the NWB file"
 
 
 class ExternalMovie(Template):

@@ -4,22 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nwb_mivae.archive import Asset, parse_address
-from nwb_mivae.archive.asset import checked_asset_path
+from nwb_mivae.archive import Asset, is_address, is_remote, parse_address
+from nwb_mivae.archive.asset import checked_asset_path, modalities_in, subject_in
 from nwb_mivae.errors import ArchiveError
 
 
 @pytest.mark.parametrize(
     ("text", "instance", "dandiset", "version", "path"),
     [
-        ("dandi://000728", "dandi", "000728", None, None),
-        ("dandi://000728/", "dandi", "000728", None, None),
-        ("dandi://000728@draft", "dandi", "000728", "draft", None),
-        ("dandi://000728@0.240827.1809/sub-1/a.nwb", "dandi", "000728", "0.240827.1809", "sub-1/a.nwb"),
+        ("dandi://000728", None, "000728", None, None),
+        ("dandi://000728/", None, "000728", None, None),
+        ("dandi://000728@draft", None, "000728", "draft", None),
+        ("dandi://000728@0.240827.1809/sub-1/a.nwb", None, "000728", "0.240827.1809", "sub-1/a.nwb"),
+        ("dandi://000728@draft/sub-1/", None, "000728", "draft", "sub-1/*.nwb"),
+        ("dandi://000728/sub-1/*_ophys.nwb", None, "000728", None, "sub-1/*_ophys.nwb"),
+        ("dandi+https://host:8/api/000728@draft/a.nwb", "https://host:8/api", "000728", "draft", "a.nwb"),
         ("dandi://dandi-sandbox/000728/sub-1/a.nwb", "dandi-sandbox", "000728", None, "sub-1/a.nwb"),
     ],
 )
-def test_addresses_are_read(text: str, instance: str, dandiset: str, version: str | None, path: str | None) -> None:
+def test_addresses_are_read(
+    text: str, instance: str | None, dandiset: str, version: str | None, path: str | None
+) -> None:
     address = parse_address(text)
 
     assert (address.instance, address.dandiset, address.version, address.path) == (instance, dandiset, version, path)
@@ -27,7 +32,15 @@ def test_addresses_are_read(text: str, instance: str, dandiset: str, version: st
 
 @pytest.mark.parametrize(
     "text",
-    ["", "000728", "dandi://728", "dandi://000728@1", "https://example.org/000728", "dandi://000728@draft@draft"],
+    [
+        "",
+        "000728",
+        "dandi://728",
+        "dandi://000728@1",
+        "https://example.org/000728",
+        "dandi://000728@draft@draft",
+        "dandi+https://user:password@host/api/000728",
+    ],
 )
 def test_other_texts_are_refused_with_the_form_expected(text: str) -> None:
     with pytest.raises(ArchiveError, match="dandi://DANDISET"):
@@ -51,18 +64,39 @@ segment = st.text("abcXYZ019-_+.", min_size=1).filter(lambda text: text not in (
 @given(
     dandiset=st.from_regex(r"[0-9]{6}", fullmatch=True),
     version=st.sampled_from(["draft", "0.240827.1809"]),
-    instance=st.sampled_from(["dandi", "dandi-sandbox"]),
+    instance=st.sampled_from(["dandi", "dandi-sandbox", "http://127.0.0.1:1/api", "https://some.where/else"]),
     path=st.lists(segment, min_size=1, max_size=4).map("/".join),
+    asset_id=st.uuids().map(str),
 )
-def test_an_assets_address_reads_back(dandiset: str, version: str, instance: str, path: str) -> None:
-    asset = Asset(instance, dandiset, version, path, "id", 1, {})
+def test_a_pinned_address_reads_back(dandiset: str, version: str, instance: str, path: str, asset_id: str) -> None:
+    asset = Asset(instance, dandiset, version, path, asset_id, 1, {})
 
-    address = parse_address(asset.address)
+    address = parse_address(asset.pinned_address)
 
-    assert (address.instance, address.dandiset, address.version, address.path) == (instance, dandiset, version, path)
+    assert (address.instance, address.dandiset, address.version) == (instance, dandiset, version)
+    assert (address.path, address.asset_id) == (path, asset_id)
+    assert is_address(asset.address)
+    assert str(parse_address(asset.address)) == asset.address
 
 
-def test_an_asset_of_an_archive_without_a_name_has_the_address_of_its_api() -> None:
-    asset = Asset("http://127.0.0.1:1/api", "000999", "draft", "a.nwb", "some-id", 1, {})
+def test_addresses_urls_and_paths_are_told_apart() -> None:
+    assert is_remote("https://host/a.nwb")
+    assert is_remote("dandi+http://host/api/000728")
+    assert not is_address("https://host/a.nwb")
+    assert not is_remote("dandi/000728/a.nwb")
+    assert not is_remote("/data/https/a.nwb")
 
-    assert asset.address == "http://127.0.0.1:1/api/dandisets/000999/versions/draft/assets/some-id/"
+
+@pytest.mark.parametrize(
+    ("path", "subject", "modalities"),
+    [
+        ("sub-5/sub-5_ses-1_behavior+image+ophys.nwb", "5", ("behavior", "image", "ophys")),
+        ("sub-a-b/sub-a-b_ecephys.nwb", "a-b", ("ecephys",)),
+        ("sub-7/anything.nwb", "7", ()),
+        ("sub-7/sub-7_ses-9_obj-raw.nwb", "7", ()),
+        ("notes.nwb", "", ()),
+    ],
+)
+def test_names_of_dandis_form_say_what_and_who(path: str, subject: str, modalities: tuple[str, ...]) -> None:
+    assert subject_in(path) == subject
+    assert modalities_in(path) == modalities

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import random
 import socket
 import time
 from dataclasses import replace
@@ -14,15 +13,8 @@ from nwb_mivae.errors import ArchiveError
 from tests.archive.stub_archive import StubArchive
 
 CONTENT = bytes(range(256)) * 40
-#: The dandi client writes in chunks of 8 MiB; what arrives of a broken chunk is asked for again.
 CHUNK = 8 * 1024 * 1024
 LARGE = bytes(range(256)) * (CHUNK // 256 + 4000)
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dandi client waits a random while before it resumes."""
-    monkeypatch.setattr(random, "random", lambda: 0.0)
 
 
 def files_in(folder: Path) -> set[str]:
@@ -72,7 +64,7 @@ def test_a_broken_line_is_resumed_where_it_broke(archive: StubArchive, tmp_path:
     (path,) = download_assets(find_assets("000999", instance=archive.url), tmp_path)
 
     assert path.read_bytes() == LARGE
-    assert [headers.get("Range") for headers in archive.downloads()] == [None, f"bytes={CHUNK}-"]
+    assert [headers.get("Range") for headers in archive.downloads()] == [None, f"bytes={CHUNK + 1000}-"]
 
 
 def test_an_interrupted_command_is_resumed_by_the_next(
@@ -85,7 +77,7 @@ def test_an_interrupted_command_is_resumed_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dandi.download.time.sleep", interrupt)
+        patch.setattr("nwb_mivae.archive.blob.time.sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
             download_assets(assets, tmp_path)
     assert not (tmp_path / "a.nwb").exists()
@@ -93,14 +85,14 @@ def test_an_interrupted_command_is_resumed_by_the_next(
     (path,) = download_assets(assets, tmp_path)
 
     assert path.read_bytes() == LARGE
-    assert archive.downloads()[-1]["Range"] == f"bytes={CHUNK}-"
+    assert archive.downloads()[-1]["Range"] == f"bytes={CHUNK + 1000}-"
     assert files_in(tmp_path) == {"a.nwb", LOCK_FILE}
 
 
 def test_a_line_that_always_breaks_is_an_error_and_leaves_no_file(archive: StubArchive, tmp_path: Path) -> None:
     archive.add("a.nwb", CONTENT, breaks_after=[10] * 50)
 
-    with pytest.raises(ArchiveError, match="a download that stopped"):
+    with pytest.raises(ArchiveError, match="a line that broke 3 times"):
         download_assets(find_assets("000999", instance=archive.url), tmp_path)
 
     assert not (tmp_path / "a.nwb").exists()

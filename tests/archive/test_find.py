@@ -52,7 +52,7 @@ def test_the_default_archive_comes_from_the_environment(archive: StubArchive, mo
 def test_what_does_not_exist_is_said(archive: StubArchive, dandiset: str, version: str | None) -> None:
     with pytest.raises(ArchiveError, match="nothing under this address") as refusal:
         find_assets(dandiset, version=version, instance=archive.url)
-    assert refusal.value.file == f"dandi://{dandiset}" + (f"@{version}" if version else "")
+    assert refusal.value.file == f"dandi+{archive.url}/{dandiset}" + (f"@{version}" if version else "")
 
 
 def test_nothing_that_matches_is_an_error(archive: StubArchive) -> None:

@@ -12,7 +12,7 @@ from nwb_mivae.clips import ClipStore
 from nwb_mivae.errors import ModelError, NwbMivaeError, OutputError, SessionError, StoreError, TrainingError
 from nwb_mivae.inference import SessionLatents
 from nwb_mivae.outputs import read_json, sha256_of_file
-from nwb_mivae.pipeline.steps import nwb_files
+from nwb_mivae.pipeline.sources import nwb_files
 from nwb_mivae.run import Run
 from nwb_mivae.simulation import SimulationConfiguration
 from tests.finished_run import FinishedRun, small_pipeline

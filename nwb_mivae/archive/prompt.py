@@ -1,0 +1,137 @@
+"""HTTP that answers or fails within seconds: bounded waiting, few repetitions, no line that drips for hours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Self
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util.retry import Retry
+
+from nwb_mivae.errors import ArchiveError
+
+__all__ = ["BUSY_STATUSES", "BrokenLineError", "PromptSession", "pieces_of"]
+
+CONNECT_SECONDS = 5.0
+#: The longest silence of a server that has been asked something.
+READ_SECONDS = 15.0
+#: A line must bring this many bytes in every so many seconds.
+SLOWEST_BYTES, SLOWEST_SECONDS = 15_000, 15.0
+#: Answers of a server that may be ready in a moment.
+BUSY_STATUSES = (408, 429, 500, 502, 503, 504)
+_PIECE = 256 * 1024
+
+
+class BrokenLineError(Exception):
+    """Bytes stopped coming; the text says how. Never leaves this room."""
+
+
+class _FewRetries(Retry):
+    """Like urllib3's, but a server that was silent for the whole time-out is not asked again."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: Any = None,
+        error: Exception | None = None,
+        _pool: Any = None,
+        _stacktrace: Any = None,
+    ) -> Self:
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+def pieces_of(response: requests.Response) -> Iterator[bytes]:
+    """The body as it comes, decoded.
+
+    ``requests`` waits for a whole piece however slowly it drips; this takes what is there and watches the clock.
+
+    Raises
+    ------
+    BrokenLineError
+        If the line breaks, is silent or too slow, or the body ends before the length that was announced.
+    """
+    since, arrived = time.monotonic(), 0
+    while True:
+        try:
+            piece = response.raw.read1(_PIECE, decode_content=True)
+        except ReadTimeoutError as problem:
+            raise BrokenLineError(f"nothing came for {READ_SECONDS:g} s") from problem
+        except (HTTPError, OSError) as problem:
+            raise BrokenLineError("the line broke before the end") from problem
+        if not piece:
+            return
+        yield piece
+        arrived += len(piece)
+        elapsed = time.monotonic() - since
+        if elapsed > SLOWEST_SECONDS:
+            if arrived < SLOWEST_BYTES:
+                raise BrokenLineError(f"{arrived:,} bytes came in {elapsed:.0f} s")
+            since, arrived = time.monotonic(), 0
+
+
+class _PromptResponse(requests.Response):
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: ARG002
+        yield from pieces_of(self)
+        self._content_consumed = True
+
+
+class _PromptAdapter(HTTPAdapter):
+    def build_response(self, request: requests.PreparedRequest, answer: Any) -> requests.Response:
+        response = super().build_response(request, answer)
+        response.__class__ = _PromptResponse
+        return response
+
+
+class PromptSession(requests.Session):
+    """A session that gives up after one more try, with an :class:`~nwb_mivae.errors.ArchiveError` that says why.
+
+    The dandi client repeats every failed request twelve times over about a minute. It does so for two exceptions of
+    requests; one of another family ends the matter at once. What is answered when the server stays busy is returned
+    as it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        retry = _FewRetries(
+            total=2,
+            connect=1,
+            read=1,
+            status=2,
+            backoff_factor=0.3,
+            status_forcelist=BUSY_STATUSES,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _PromptAdapter(max_retries=retry))
+
+    def request(self, method: str, url: str | bytes, *args: Any, **settings: Any) -> requests.Response:
+        settings["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
+        # A signed address carries its signature in the query.
+        where = (url.decode() if isinstance(url, bytes) else url).split("?", 1)[0]
+        try:
+            return super().request(method, url, *args, **settings)
+        except BrokenLineError as problem:
+            raise _no_answer(str(problem), where) from problem
+        except requests.Timeout as problem:
+            kind = "connection" if isinstance(problem, requests.ConnectTimeout) else "answer"
+            seconds = CONNECT_SECONDS if kind == "connection" else READ_SECONDS
+            raise _no_answer(f"no {kind} within {seconds:g} s", where) from problem
+        except requests.ConnectionError as problem:
+            raise _no_answer(type(problem).__name__, where) from problem
+
+
+def _no_answer(reason: str, where: str) -> ArchiveError:
+    return ArchiveError(
+        f"no answer from the archive ({reason})",
+        expected="a server that can be reached",
+        remedy="check the network and the archive's status page, then repeat: finished files are kept and "
+        "unfinished ones resume",
+        file=where,
+    )
