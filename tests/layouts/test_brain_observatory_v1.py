@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO
 
+from nwb_mivae.errors import SessionError
+from nwb_mivae.sessions import read_session
 from tests.layouts.brain_observatory_v1 import EXPERIMENT, write
 from tests.layouts.truth import number_in
 
@@ -57,3 +59,20 @@ def test_real_file_has_the_same_layout(tmp_path, real_data):
             if isinstance(fixture[path], h5py.Dataset):
                 assert fixture[path].ndim == real[path].ndim, path
                 assert fixture[path].dtype.kind == real[path].dtype.kind, path
+
+
+def test_it_is_refused_with_the_asset_to_use_instead(tmp_path):
+    path = write(tmp_path).files[0]
+    with pytest.raises(SessionError, match=r"NWB-1\.0\.5") as caught:
+        read_session(path)
+    assert caught.value.object_path == "nwb_version"
+    assert f"experiment {EXPERIMENT} from dandiset 000728" in str(caught.value)
+    assert f"sub-*_ses-{EXPERIMENT}-Stim*_behavior+image+ophys.nwb" in str(caught.value)
+
+
+@pytest.mark.parametrize(("experiment_id", "session_id"), [(False, True), (False, False)])
+def test_the_refusal_names_what_the_file_tells(tmp_path, experiment_id, session_id):
+    path = write(tmp_path, experiment_id=experiment_id, session_id=session_id).files[0]
+    with pytest.raises(SessionError, match="dandiset 000728") as caught:
+        read_session(path)
+    assert (f"experiment {EXPERIMENT}" in str(caught.value)) == session_id

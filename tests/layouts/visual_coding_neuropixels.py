@@ -71,10 +71,10 @@ class Shown:
     columns: dict[str, Column] = field(default_factory=dict)
 
 
-def display_clock(n_flips: int, *, first: float = 18.76956414) -> npt.NDArray[np.float64]:
+def display_clock(n_flips: int, *, first: float = 18.76956414) -> list[float]:
     """Times of display refreshes at nearly 60 Hz that drift by 20 microseconds per second, in seconds."""
     number = np.arange(n_flips)
-    return first + number * 0.0166802 + 2e-5 * 0.0166802**2 * number**2 / 2
+    return list((first + number * 0.0166802 + 2e-5 * 0.0166802**2 * number**2 / 2).tolist())
 
 
 def write(
