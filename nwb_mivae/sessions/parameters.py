@@ -206,11 +206,16 @@ def _keep_patches_together(row: Parameters) -> None:
 
 
 def _leave_out_pixels(rows: list[Parameters], lengths: list[str], note: Note | None) -> None:
-    """Sizes and positions that are stated in pixels of an unknown screen cannot be brought to degrees."""
+    """Sizes and positions in pixels of an unknown screen cannot be brought to degrees; where they matter, that is said.
+
+    They do not for movies and images, whose tables have the same columns.
+    """
     count = 0
     for row, unit in zip(rows, lengths, strict=True):
         if unit and not unit.startswith("deg"):
-            count += any(row.pop(kind, None) is not None for kind in ("size", "x_position", "y_position"))
+            drawn = "spatial_frequency" in row or "x_position" in row
+            left_out = [row.pop(kind) for kind in ("size", "x_position", "y_position") if kind in row]
+            count += drawn and bool(left_out)
     if count:
         _say(note, "warning", "units", f"{count} rows have sizes and positions in other units than degrees, left out")
 

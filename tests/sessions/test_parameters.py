@@ -115,11 +115,16 @@ def test_ragged_lists_are_patches_and_pixels_become_degrees(conventions: Convent
 
 def test_sizes_in_pixels_of_an_unknown_screen_are_left_out_and_that_is_said(conventions: Conventions) -> None:
     rows, notes = noted(
-        {"size": text("[1920.0, 1080.0]", "[250.0, 250.0]"), "units": text("pix", "deg"), "phase": text("0", "0")},
+        {"size": text("200", "250"), "units": text("pix", "deg"), "spatial_frequency": text("0.04", "0.04")},
         conventions,
     )
-    assert rows == [{"phase": 0.0}, {"phase": 0.0, "size": 250.0}]
+    assert rows == [{"spatial_frequency": 0.04}, {"spatial_frequency": 0.04, "size": 250.0}]
     assert notes[0][:2] == ("warning", "units")
+
+
+def test_sizes_of_movies_in_pixels_are_nothing_to_speak_of(conventions: Conventions) -> None:
+    rows, notes = noted({"size": text("[1920.0, 1080.0]"), "units": text("pix"), "contrast": np.ones(1)}, conventions)
+    assert (rows, notes) == ([{"contrast": 1.0}], [])
 
 
 @pytest.mark.parametrize(
