@@ -27,6 +27,7 @@ __all__ = [
     "RESULT_TYPES",
     "BoxColumns",
     "Conventions",
+    "CountedTimes",
     "DrawnKind",
     "DrawnStimulus",
     "Layout",
@@ -133,6 +134,13 @@ class Trap(Configuration):
     remedy: str = Field(description="what to use instead")
 
 
+class CountedTimes(Configuration):
+    """A table whose times are numbers of samples of a series, and not seconds."""
+
+    object: str = Field(description="path of the table inside the file, with `*` for any text")
+    series: str = Field(description="path of the series whose samples are counted")
+
+
 class Layout(Configuration):
     """What is known of one dandiset's files beyond the names in them."""
 
@@ -142,6 +150,7 @@ class Layout(Configuration):
     note: str | None = Field(None, description="what a reader of such files should know, in a sentence")
     micrometres_per_pixel: float | None = Field(None, gt=0, description="where the imaging plane does not say")
     traps: tuple[Trap, ...] = Field((), description="what such files are known to hold damaged")
+    counted_times: tuple[CountedTimes, ...] = Field((), description="where times are numbers of samples, not seconds")
     screen: Screen | None = Field(None, description="the screen that stimuli without pixels are drawn for")
     assumed_parameters: dict[str, float | str] = Field(
         {}, description="parameters of drawn stimuli by standard name, where neither file nor stimulus word says"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nwb_mivae.sessions.session import SampledTraces, Session, SpikeTrains
+from nwb_mivae.sessions.session import MultiPlaneTraces, SampledTraces, Session, SpikeTrains
 
 __all__ = ["describe"]
 
@@ -20,14 +20,18 @@ _NAMES_SHOWN = 10
 def describe(session: Session) -> dict[str, Any]:
     """What was found in a session's file, JSON-able: numbers, text, lists and ``None`` for what is not known.
 
-    Keys: ``key``, ``file``, ``nwb_version``, ``identifier``, ``session_id``, ``session_start_time``, ``subject``,
-    ``traces``, ``candidates``, ``cells``, ``stimuli`` (one per source table or series), ``templates``,
-    ``missing_templates``, ``behaviour``, ``findings``.
+    Keys: ``key``, ``file``, ``files`` (all it was read from), ``nwb_version``, ``identifier``, ``session_id``,
+    ``session_start_time``, ``subject``, ``traces``, ``candidates``, ``cells``, ``stimuli`` (one per source table or
+    series), ``templates``, ``missing_templates``, ``behaviour``, ``findings``.
     """
     provenance = session.provenance
     return {
         "key": session.key,
         "file": provenance.path,
+        "files": [
+            {"path": file.path, "identifier": file.identifier, "object_id": file.object_id, "asset": file.asset}
+            for file in session.files or (provenance,)
+        ],
         "nwb_version": provenance.nwb_version,
         "identifier": provenance.identifier,
         "session_id": provenance.session_id,
@@ -81,6 +85,11 @@ def _traces(session: Session) -> dict[str, Any] | None:
     }
     if isinstance(traces, SampledTraces):
         described |= {"shape": list(traces.shape), "rate": _number(traces.rate)}
+    if isinstance(traces, MultiPlaneTraces):
+        planes = [
+            {"path": plane.path, "shape": list(plane.shape), "rate": _number(plane.rate)} for plane in traces.planes
+        ]
+        described |= {"rate": _number(traces.rate), "planes": planes}
     if isinstance(traces, SpikeTrains):
         seconds = max(stop - start, np.finfo(float).tiny)
         described |= {
@@ -110,11 +119,16 @@ def _stimulus(session: Session, path: Any, rows: pd.DataFrame) -> dict[str, Any]
     pixels = "none needed"
     if names:
         pixels = "available" if len(readable) == len(names) else "partly missing" if readable else "missing"
+    drawn = [name for name in readable if session.templates[name].origin == "rendered"]
+    stimuli = [name for name in dict.fromkeys(rows["stimulus"]) if name]
     return {
         "source": str(path),
+        "granularity": session.granularity.get(str(path)),
+        "stimulus": stimuli[:_NAMES_SHOWN] + (["..."] if len(stimuli) > _NAMES_SHOWN else []),
         "source_rows": int(rows["source_row"].nunique()),
         "rows": len(rows),
         "blank_rows": len(rows) - len(shown),
+        "omitted_rows": int(rows["omitted"].sum()),
         "templates": len(names),
         "template_names": names[:_NAMES_SHOWN] + (["..."] if len(names) > _NAMES_SHOWN else []),
         "distinct_frames": len(shown.drop_duplicates(["template", "frame"])),
@@ -125,6 +139,7 @@ def _stimulus(session: Session, path: Any, rows: pd.DataFrame) -> dict[str, Any]
         "total_duration": _number(length.sum()),
         "pixels": pixels,
         "templates_with_pixels": len(readable),
+        "rendered": len(drawn),
     }
 
 

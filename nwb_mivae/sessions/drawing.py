@@ -94,13 +94,15 @@ class _Drawing:
     def add(self, kind: DrawnKind, rows_of: dict[str, npt.NDArray[np.int64]]) -> None:
         """Draw conditions of one kind."""
         standing: list[tuple[Parameters, npt.NDArray[np.int64]]] = []
+        varied = _varied([parameters_from_text(text) for text in rows_of])
         for text, rows in rows_of.items():
             stated = parameters_from_text(text)
             complete = completed_parameters(self.stimulus, stated, self.file.conventions, self.file.layout)
             self.assumed |= {name: value for name, value in complete.items() if name not in stated}  # type: ignore[misc]
             self.n_rows, self.n_conditions = self.n_rows + len(rows), self.n_conditions + 1
             if moves(complete):
-                self._moving(kind, complete, text, rows)
+                told = ", ".join(f"{name} {stated.get(name, 'none')}" for name in varied)
+                self._moving(kind, complete, told, rows)
             else:
                 standing.append((complete, rows))
         if standing:
@@ -112,7 +114,7 @@ class _Drawing:
             for number, (_, rows) in enumerate(standing):
                 self.showings.template[rows], self.showings.frame[rows] = name, number
 
-    def _moving(self, kind: DrawnKind, complete: Parameters, text: str, rows: npt.NDArray[np.int64]) -> None:
+    def _moving(self, kind: DrawnKind, complete: Parameters, told: str, rows: npt.NDArray[np.int64]) -> None:
         lasting = self.showings.stop[rows] - self.showings.start[rows]
         lasting = lasting[np.isfinite(lasting) & (lasting > 0)]
         if not len(lasting):
@@ -121,10 +123,9 @@ class _Drawing:
         frequency = complete["temporal_frequency"]
         fastest = max(frequency) if isinstance(frequency, list) else float(frequency)
         self.aliased += fastest >= RATE / 2
-        name = _unused(self.catalogue, f"{self.stimulus} {text}")
-        # A row may last one frame longer than another of its condition by the display's jitter.
+        name = _unused(self.catalogue, f"{self.stimulus} {told}".strip())
         self.catalogue.found[name] = rendered_template(
-            name, [complete], screen=self.screen, kind=kind, duration=float(lasting.max()) + 1 / RATE, rate=RATE
+            name, [complete], screen=self.screen, kind=kind, duration=float(lasting.max()), rate=RATE
         )
         self.catalogue.rates[name] = RATE
         self.showings.template[rows], self.showings.frame[rows] = name, WHOLE
@@ -135,8 +136,8 @@ class _Drawing:
             return
         width, height = self.screen.extent
         message = (
-            f"{self.n_rows} rows of {self.stimulus!r} ({self.n_conditions} conditions) were drawn from their parameters on "
-            f"a {self.screen.geometry} screen of {width:.0f} x {height:.0f} degrees, {self.screen.width_pixels} x "
+            f"{self.n_rows} rows of {self.stimulus!r} ({self.n_conditions} conditions) were drawn from parameters "
+            f"on a {self.screen.geometry} screen of {width:.0f} x {height:.0f} degrees, {self.screen.width_pixels} x "
             f"{self.screen.height_pixels} pixels"
         )
         if self.assumed:
@@ -148,6 +149,12 @@ class _Drawing:
             self.file.note(
                 "warning", self.showings.path, f"{message} at {RATE:g} Hz: their direction is not in the pixels"
             )
+
+
+def _varied(conditions: list[Parameters]) -> list[str]:
+    """Names of the parameters that are not the same in all conditions."""
+    names = sorted({name for condition in conditions for name in condition})
+    return [name for name in names if len({str(condition.get(name)) for condition in conditions}) > 1]
 
 
 def _unused(catalogue: TemplateCatalogue, name: str) -> str:

@@ -21,6 +21,8 @@ __all__ = ["frame_table", "prepared", "told_once"]
 
 #: Rows this much longer than a row apart do not follow each other.
 _LARGEST_GAP_IN_ROWS = 1.5
+#: Where the display was late, a movie's frame is held for up to so many of its rows.
+_LONGEST_HOLD_IN_ROWS = 4.0
 #: Rows longer than this are not a single frame of a movie.
 _LONGEST_MOVIE_FRAME_SECONDS = 0.2
 _ROW_IS = {
@@ -54,7 +56,7 @@ def prepared(
 
 
 def told_once(file: OpenedFile, catalogue: TemplateCatalogue, sources: Sequence[Showings]) -> list[Showings]:
-    """Sources without the rows of times that another tells better.
+    """Sources without the rows of times that another tells better, and without those of which too little is known.
 
     Better is what has pixels of its own, then what has drawn ones, then what names frames and not whole movies, then a
     table before a series, then the finer.
@@ -64,17 +66,22 @@ def told_once(file: OpenedFile, catalogue: TemplateCatalogue, sources: Sequence[
         shown = source.template[source.frame >= 0]
         origins = [catalogue.found[name].origin for name in shown if name in catalogue.found]
         pixels = 2 if 2 * len(origins) <= len(shown) else int(2 * origins.count("rendered") > len(origins))
-        coarse = source.goes_on or source.granularity == "whole movie"
+        coarse = len(shown) > 0 and (source.goes_on or source.granularity == "whole movie")
         return pixels, coarse, not source.is_table, -len(source)
 
     kept: list[Showings] = []
     for source in sorted((source for source in sources if len(source)), key=preference):
         free = np.ones(len(source), dtype=bool)
-        middle = (source.start + source.stop) / 2
+        # Ends that only follow from the next onset may lie far too late, so onsets count there.
+        middle = (source.start + source.stop) / 2 if source.is_table else source.start + DISPLAY_FRAME_SECONDS / 2
         better = []
         for other in kept:
             before = np.searchsorted(other.start, middle, side="right") - 1
             told = (before >= 0) & (middle < other.stop[before])
+            if source.is_table:  # a row may be longer than what it holds, such as a trial with a flash at its beginning
+                others = np.sort((other.start + other.stop) / 2)
+                covers = np.searchsorted(others, source.stop) > np.searchsorted(others, source.start)
+                told |= covers & source.shown
             if told.any():
                 better.append(other.path)
             free &= ~told
@@ -85,7 +92,15 @@ def told_once(file: OpenedFile, catalogue: TemplateCatalogue, sources: Sequence[
             file.note("info", source.path, f"{count} tell of times that {', '.join(better)} tells better; left out")
         if free.any():
             kept.append(source.of(np.flatnonzero(free)))
-    return kept
+    return [known for known in (_without_unknown(file, source) for source in kept) if len(known)]
+
+
+def _without_unknown(file: OpenedFile, showings: Showings) -> Showings:
+    unknown = showings.frame == UNKNOWN
+    if unknown.any() and showings.unknown_because:
+        message = f"{int(unknown.sum())} rows {showings.unknown_because}, left out"
+        file.note("warning", showings.path, message)
+    return showings.of(~unknown)
 
 
 def frame_table(file: OpenedFile, sources: Sequence[Showings]) -> pd.DataFrame:
@@ -131,7 +146,9 @@ def _in_order(file: OpenedFile, showings: Showings) -> Showings:
         gaps = np.diff(showings.start)
         usual = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else np.nan
         until_next = np.append(gaps, usual)
-        until_next[until_next > _LARGEST_GAP_IN_ROWS * usual] = usual
+        held = not showings.is_table and usual < _LONGEST_MOVIE_FRAME_SECONDS
+        largest = _LONGEST_HOLD_IN_ROWS if held else _LARGEST_GAP_IN_ROWS
+        until_next[until_next > largest * usual] = usual
         showings.stop = np.where(endless, showings.start + until_next, showings.stop)
         if showings.is_table:
             count = int(endless.sum())
@@ -163,7 +180,8 @@ def _collapsed(showings: Showings) -> tuple[Showings, int]:
         return showings, 0
     refresh = float(np.median(showings.stop - showings.start))
     follows = np.zeros(n_rows, dtype=bool)
-    follows[1:] = showings.start[1:] - showings.stop[:-1] < 0.5 * refresh
+    gap = (showings.start[1:] - showings.stop[:-1]) / refresh
+    follows[1:] = gap < np.where(showings.frame[1:] >= 0, _LONGEST_HOLD_IN_ROWS - 0.5, 0.5)
     for name in ("frame", "template", "stimulus", "parameters", "block", "omitted", "condition"):
         column = getattr(showings, name)
         follows[1:] &= column[1:] == column[:-1]
@@ -181,22 +199,23 @@ def _expanded(file: OpenedFile, catalogue: TemplateCatalogue, showings: Showings
     whole = showings.frame == WHOLE
     spread: set[str] = set()
     parts: dict[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]] = {}
-    cut, short, n_movies, n_sets, n_later = 0, 0, 0, 0, 0
-    goes_on = showings.goes_on & (showings.frame >= 0) & (showings.stop - showings.start > _LONGEST_MOVIE_FRAME_SECONDS)
-    for row in np.flatnonzero(whole | goes_on):
+    cut, short, n_movies = 0, 0, 0
+    goes_on = showings.goes_on & (showings.frame >= 0) & (showings.parameters == "")
+    goes_on &= showings.stop - showings.start > _LONGEST_MOVIE_FRAME_SECONDS
+    for row in np.flatnonzero(whole | goes_on).tolist():
         start, stop = float(showings.start[row]), float(showings.stop[row])
         template = catalogue.found.get(showings.template[row])
         if template is None or template.n_frames == 1:
             continue
         if isinstance(template, StoredImages):
             showings.frame[row] = UNKNOWN
-            n_sets += 1
+            showings.unknown_because = "name a set of pictures and do not say which of them"
             continue
         if not (stop > start or _has_own_length(catalogue, template)):
             continue
         if goes_on[row] and not _has_own_length(catalogue, template):
             showings.frame[row] = UNKNOWN
-            n_later += 1
+            showings.unknown_because = "say with which frame they begin, and no rate says which follow"
             continue
         onset, end = _frame_times(catalogue, template, stop - start, spread)
         first = max(0, int(showings.frame[row]))
@@ -212,13 +231,7 @@ def _expanded(file: OpenedFile, catalogue: TemplateCatalogue, showings: Showings
         ends = np.minimum(np.append(onset[1:], end)[number], length)
         if end > length - 0.5 * frame_length:
             ends[-1] = length
-        parts[int(row)] = start + onset[number], start + ends, first + number
-    if n_sets:
-        message = f"{n_sets} rows name a set of pictures and do not say which of them, left out"
-        file.note("warning", showings.path, message)
-    if n_later:
-        message = f"{n_later} rows say with which frame they begin, and no rate says which follow, left out"
-        file.note("warning", showings.path, message)
+        parts[row] = start + onset[number], start + ends, first + number
     counts = np.ones(len(showings), dtype=np.int64)
     for row, (onset, _, _) in parts.items():
         counts[row] = len(onset)
@@ -279,7 +292,7 @@ def _with_a_duration(file: OpenedFile, showings: Showings) -> Showings:
     if not lasting.all():
         count = f"{int((~lasting).sum())} of {len(lasting)} rows"
         file.note("warning", showings.path, f"{count} last no time or an unknown one, left out")
-    return showings.of(lasting & (showings.frame != UNKNOWN))
+    return showings.of(lasting)
 
 
 def _pauses(file: OpenedFile, sources: Sequence[Showings]) -> list[Showings]:
@@ -302,11 +315,8 @@ def _pauses(file: OpenedFile, sources: Sequence[Showings]) -> list[Showings]:
         grey.omitted = np.zeros(len(rows), dtype=bool)
         for name in ("stimulus", "template", "parameters"):
             setattr(grey, name, np.full(len(rows), "", dtype=object))
-        file.note(
-            "guess",
-            source.path,
-            f"{len(rows)} pauses of up to {float((grey.stop - grey.start).max()):.3g} s between rows were taken for a grey "
-            "screen (sessions.grey_pause)",
-        )
+        longest = float((grey.stop - grey.start).max())
+        message = f"{len(rows)} pauses of up to {longest:.3g} s between rows were taken for a grey screen"
+        file.note("guess", source.path, f"{message} (sessions.grey_pause)")
         pauses.append(grey)
     return pauses

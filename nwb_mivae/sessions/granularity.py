@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from nwb_mivae.sessions.conventions import PICTURE_FILE_SUFFIXES
@@ -33,7 +34,7 @@ def judge_granularity(showings: Showings, catalogue: TemplateCatalogue) -> None:
     showings.granularity = max(votes, key=lambda kind: votes[kind]) if votes else "none"
 
 
-def _kind(showings: Showings, rows: np.ndarray, catalogue: TemplateCatalogue) -> Granularity:  # type: ignore[type-arg]
+def _kind(showings: Showings, rows: npt.NDArray[np.int64], catalogue: TemplateCatalogue) -> Granularity:
     frame = showings.frame[rows]
     if 2 * (frame == PARAMETERS).sum() > len(rows):
         return "parameters"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.sessions.clock import regular_rate, regular_timestamps, stored_timestamps
-from nwb_mivae.sessions.conventions import RESULT_TYPES, without_suffix
+from nwb_mivae.sessions.conventions import RESULT_TYPES, plain, without_suffix
 from nwb_mivae.sessions.nwb import OpenedFile, as_text
 from nwb_mivae.sessions.showings import BLANK, UNKNOWN, WHOLE, Showings
 from nwb_mivae.sessions.tables import frame_numbers
@@ -54,7 +54,9 @@ def _index_series(file: OpenedFile, catalogue: TemplateCatalogue, series: Any) -
     name = catalogue.name_of(target)
     key = name if name in catalogue.found or name in catalogue.missing else catalogue.resolve(name, path)
     n_rows = min(len(times), len(frame))
-    showings = Showings.of_rows(path, times[:n_rows], _stem(series), key, np.where(grey | none, BLANK, frame)[:n_rows])
+    is_grey = plain(_stem(series)) in file.conventions.blank_names
+    frame = np.where(grey | none | is_grey, BLANK, frame)
+    showings = Showings.of_rows(path, times[:n_rows], _stem(series), key, frame[:n_rows])
     if stored.dtype.kind == "u":
         _hide_ambiguous_zero(file, showings)
     yield showings
@@ -87,7 +89,8 @@ def _frame_series(file: OpenedFile, catalogue: TemplateCatalogue, series: Any) -
     times = _times(file, series, n_frames)
     if times is not None:
         n_rows = min(len(times), n_frames)
-        key, frame = catalogue.name_of(series), np.arange(n_rows, dtype=np.int64)
+        is_grey = plain(_stem(series)) in file.conventions.blank_names
+        key, frame = catalogue.name_of(series), np.full(n_rows, BLANK) if is_grey else np.arange(n_rows)
         yield Showings.of_rows(file.path_of(series), times[:n_rows], _stem(series), key, frame)
 
 

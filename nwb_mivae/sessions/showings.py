@@ -52,6 +52,8 @@ class Showings:
         Whether a row begins with its frame and may show later ones too.
     granularity : Granularity
         What a row of the source is.
+    unknown_because : str
+        Why rows are unknown, to be said unless another source tells of their times.
     """
 
     path: str
@@ -70,6 +72,7 @@ class Showings:
     grey_until: npt.NDArray[np.float64]
     goes_on: bool = False
     granularity: Granularity = "none"
+    unknown_because: str = ""
 
     @classmethod
     def of_rows(
@@ -114,7 +117,7 @@ class Showings:
     @property
     def shown(self) -> npt.NDArray[np.bool_]:
         """Rows that are neither grey nor unknown."""
-        return (self.frame != BLANK) & (self.frame != UNKNOWN)
+        return np.asarray((self.frame != BLANK) & (self.frame != UNKNOWN))
 
 
 def by_value(values: npt.NDArray[Any], function: Callable[[Any], Any]) -> npt.NDArray[np.object_]:
@@ -122,4 +125,4 @@ def by_value(values: npt.NDArray[Any], function: Callable[[Any], Any]) -> npt.ND
     codes, different = pd.factorize(values, use_na_sentinel=False)
     results = np.empty(len(different), dtype=object)
     results[:] = [function(value) for value in different]
-    return results[codes]
+    return np.asarray(results[codes], dtype=object)

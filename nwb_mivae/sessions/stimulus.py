@@ -1,7 +1,8 @@
 """What was shown when: tables and series of any layout, reduced to one table of presentations.
 
 Rows of the source may be display frames, movie frames, pictures, showings told by parameters or whole movies. What has
-pixels is found in the catalogue, what has parameters is drawn, and where two sources tell of one time the better is kept.
+pixels is found in the catalogue, what has parameters is drawn, and of two sources that tell of one time the better is
+kept.
 """
 
 from __future__ import annotations

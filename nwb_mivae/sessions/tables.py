@@ -17,6 +17,7 @@ from nwb_mivae.sessions.conventions import PIXEL_FILE_SUFFIXES, RESULT_TYPES, pl
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
 from nwb_mivae.sessions.parameters import parameters_from_text, parameters_text, standard_parameters
 from nwb_mivae.sessions.rendering import drawable
+from nwb_mivae.sessions.sample_times import in_seconds
 from nwb_mivae.sessions.showings import BLANK, PARAMETERS, WHOLE, Showings, by_value
 from nwb_mivae.sessions.templates import TemplateCatalogue
 from nwb_mivae.sessions.traps import is_trap
@@ -136,12 +137,15 @@ class _Rows:
         stem = without_suffix(self.name)
         template, image = self.text(names.template_columns), self.text(names.image_name_columns)
         number = self.first([name for name in names.frame_columns if image is None or name != "image_index"])
-        first_frame = self.first(names.first_frame_columns) if number is None else None
+        goes_on = number is None
+        if goes_on:
+            number = self.first(names.first_frame_columns)
+        goes_on = goes_on and number is not None
         is_blank_table = plain(stem) in names.blank_names
         if self.name in names.no_stimulus_tables:
             if number is None and not self._oriented().any():
                 return None
-        elif template is None and image is None and number is None and first_frame is None:
+        elif template is None and image is None and number is None:
             named = self.is_stimulus or stem != self.name or is_blank_table
             if not named and not self._oriented().any():
                 return None
@@ -157,10 +161,11 @@ class _Rows:
         )
         template_of, standing = stated.copy(), np.zeros(n_rows, dtype=bool)
         untold = np.ones(n_rows, dtype=bool)
-        if number is not None or first_frame is not None:
-            numbers, grey, none = frame_numbers(self.file, number if number is not None else first_frame)
+        if number is not None:
+            numbers, grey, none = frame_numbers(self.file, number)
             blank |= grey
-            frame, untold = np.where(none, WHOLE, numbers), none
+            # Where the pixels are missing, parameters tell more than the number of a row's first frame.
+            frame, untold = np.where(none, WHOLE, numbers), none | goes_on
         omitted = np.zeros(n_rows, dtype=bool)
         for name in names.omitted_columns:
             if name in self.single:
@@ -180,12 +185,18 @@ class _Rows:
         blank |= omitted
         parameters = np.full(n_rows, "", dtype=object)
         if (untold & ~blank).any():
-            told = untold & ~blank & self._told_by_parameters(stimulus)
-            told, sweeps = self._without_blank_sweeps(told)
+            asked = untold & ~blank
+            if goes_on:
+                asked &= ~by_value(
+                    template_of, lambda name: catalogue.resolve(name, self.path) in catalogue.found
+                ).astype(bool)
+            told = asked & self._told_by_parameters(stimulus)
+            sweeps = self._blank_sweeps(asked, stimulus)
+            told &= ~sweeps
             blank |= sweeps
             parameters[told], frame[told], standing[told] = self.parameters[told], PARAMETERS, True
             untold &= ~told & ~sweeps
-        if (number is not None or image is not None) and not untold.all():
+        if (number is not None or image is not None) and not untold.all() and not goes_on:
             blank |= untold
         frame = np.where(blank, BLANK, frame)
         shown = ~blank
@@ -193,10 +204,11 @@ class _Rows:
         if shown.any():
             keys[shown] = by_value(template_of[shown], lambda name: catalogue.resolve(name, self.path))
         stop = self.first(["stop_time"])
-        start = np.asarray(_column(self.table, "start_time"), dtype=np.float64)
+        stop = np.full(n_rows, np.nan) if stop is None else np.asarray(stop, dtype=np.float64)
+        start, stop = in_seconds(self.file, self.table, _column(self.table, "start_time").astype(np.float64), stop)
         showings = Showings.of_rows(self.path, start, stimulus, keys, frame, stop=stop, is_table=True)
         showings.parameters, showings.omitted, showings.standing = parameters, omitted, standing & shown
-        showings.goes_on = first_frame is not None
+        showings.goes_on = goes_on
         showings.block = self._blocks()
         condition = self.text(names.condition_columns)
         if condition is not None:
@@ -220,18 +232,20 @@ class _Rows:
             return drawable(pair[0], parameters, self.file.conventions, self.file.layout) is not None
 
         codes, pairs = pd.factorize(pd.MultiIndex.from_arrays([stimulus, self.parameters]))
-        return np.array([told(pair) for pair in pairs], dtype=bool)[codes]
+        return np.asarray(np.array([told(pair) for pair in pairs], dtype=bool)[codes])
 
-    def _without_blank_sweeps(self, told: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Rows told by parameters, and rows without an orientation in a table of gratings: its blank sweeps."""
-        oriented = self._oriented()
+    def _blank_sweeps(self, asked: npt.NDArray[np.bool_], stimulus: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+        """Rows without an orientation among rows of gratings."""
+        oriented = self._oriented() & asked
         sweeps = np.zeros(self.n_rows, dtype=bool)
-        if 2 * (oriented & told).sum() > told.sum() > 0:
-            sweeps = ~oriented & (told | (self.parameters == ""))
-            if sweeps.any():
-                count = int(sweeps.sum())
-                self.file.note("guess", self.path, f"{count} rows without an orientation were taken for a grey screen")
-        return told & ~sweeps, sweeps
+        for name in dict.fromkeys(stimulus[oriented]):
+            rows = asked & (stimulus == name)
+            if 2 * (oriented & rows).sum() > rows.sum():
+                sweeps |= rows & ~oriented
+        if sweeps.any():
+            count = int(sweeps.sum())
+            self.file.note("guess", self.path, f"{count} rows without an orientation were taken for a grey screen")
+        return sweeps
 
     def _blocks(self) -> npt.NDArray[np.int64]:
         values = self.first(self.file.conventions.block_columns)

@@ -5,10 +5,10 @@ Nothing here reads a pixel before a frame is asked for.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from os import PathLike
 from typing import Any, Literal
 
@@ -33,8 +33,9 @@ __all__ = [
 ]
 
 _FULL_SCALE = 255.0
-_WHOLE_NUMBER_RANGES = ((0.0, 1.0), (0.0, 255.0), (0.0, 4095.0), (0.0, 65535.0))
-_FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+_WHOLE_NUMBER_RANGES: tuple[tuple[float, float], ...] = ((0.0, 1.0), (0.0, 255.0), (0.0, 4095.0), (0.0, 65535.0))
+_SIGNED_RANGES: tuple[tuple[float, float], ...] = ((-1.0, 1.0),)
+_FLOAT_RANGES: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 _REMEDY = "in a copy of the file, store the pixels as uint8 from 0 to 255, or state bits_per_pixel"
 #: Names of picture sets that share fewer letters than this at their beginning are not related.
 _RELATED_LETTERS = 4
@@ -61,8 +62,8 @@ class StoredFrames(Template):
     """Frames of an ImageSeries or OpticalSeries inside the file: ``(frames, height, width[, colour])``.
 
     Bytes are taken as they are, unless they are 0 and 1 only. Other numbers are scaled by the bit depth the series
-    states (`bits_per_pixel`), else by the range of three sampled frames: [0, 1], [-1, 1], [0, 255], and for whole numbers
-    [0, 4095] and [0, 65535], to [0, 255]. Ranges that were guessed are noted when the first frames are read.
+    states (`bits_per_pixel`), else by the range of three sampled frames: [0, 1], [-1, 1], [0, 255], and for whole
+    numbers [0, 4095] and [0, 65535], to [0, 255]. Ranges that were guessed are noted when the first frames are read.
     """
 
     origin = "file"
@@ -136,9 +137,7 @@ class StoredFrames(Template):
         pixels = self._sampled()
         whole = pixels.dtype.kind in "iu"
         low, high = float(pixels.min()), float(pixels.max())
-        ranges = _WHOLE_NUMBER_RANGES if whole else _FLOAT_RANGES
-        if whole and low < 0:
-            ranges = ((-1.0, 1.0),)
+        ranges = _FLOAT_RANGES if not whole else _SIGNED_RANGES if low < 0 else _WHOLE_NUMBER_RANGES
         fitting = [pair for pair in ranges if pair[0] <= low and high <= pair[1]]
         if not fitting:
             expected = " or ".join(f"{black:g} to {white:g}" for black, white in ranges)
@@ -337,7 +336,8 @@ class TemplateCatalogue:
 
         def likeness(found: tuple[str, int]) -> tuple[bool, int, int]:
             other = stimulus_stem(found[0])
-            return other == stem, len(os.path.commonprefix([other, stem])), -len(other)
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(other, stem, strict=False)))
+            return other == stem, shared, -len(other)
 
         found = [item for item in self._images.get(label, ()) if item[0] in self.found]
         if not found:
