@@ -111,8 +111,12 @@ def aligned_session(
             {
                 "start_time": time,
                 "stop_time": time + 1 / frame_rate,
+                "stimulus": [templates[number].name for number in template],
                 "template": [templates[number].name for number in template],
                 "frame": frame,
+                "parameters": "",
+                "blank": False,
+                "omitted": False,
                 "repeat": repeat,
                 "block": "0",
                 "source_path": "stimulus/presentation",
@@ -132,6 +136,7 @@ def aligned_session(
                 "plane": "plane0",
                 "source_row": np.arange(cells),
                 "source_path": "processing/ophys/ImageSegmentation/PlaneSegmentation",
+                "source_file": 0,
             }
         ),
         templates=list(templates),
@@ -170,16 +175,21 @@ def write_store(
     configuration = configuration or ClipsConfiguration()
     writer = StoreWriter(path, configuration, {"clips": configuration.model_dump(mode="json")})
     for aligned in sessions:
+        file = {
+            "path": aligned.provenance.path,
+            "sha256": None,
+            "object_id": aligned.provenance.object_id,
+            "identifier": aligned.provenance.identifier,
+            "asset": None,
+        }
         writer.add(
             aligned,
             source={
-                "path": aligned.provenance.path,
-                "sha256": None,
-                "object_id": aligned.provenance.object_id,
-                "identifier": aligned.provenance.identifier,
+                **file,
                 "session_id": aligned.provenance.session_id,
                 "trace_path": aligned.trace_path,
-                "asset": None,
+                "files": [file],
+                "left_out": [],
             },
             fingerprint=f"synthetic {aligned.key}",
         )

@@ -8,9 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nwb_mivae.annotation.file_part import part_of_session
 from nwb_mivae.annotation.names import MODULE
 from nwb_mivae.annotation.record import ModelRecord
-from nwb_mivae.annotation.refusals import refuse_foreign_results, refuse_paths, refuse_source_changed
+from nwb_mivae.annotation.refusals import refuse_foreign_results, refuse_paths
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.outputs import whole_file
 
@@ -49,12 +50,16 @@ def annotate(
       ``attribution_METHOD_stimulus`` (``StimulusAttributionSeries``), if ``attribution`` is given;
     * the model, its training sessions, the source's digest and the context shown (``MIVAEAnnotation``).
 
+    Of a session whose planes lie in several files each is annotated by a call of its own. Latents are the session's and
+    the same in every copy; attribution is that of the cells in this file; ``PresentationLatents`` are written where
+    this file has the presentation table that the session's presentations came from, with the same start times.
+
     The source is only read. The output is written beside its place and renamed, so it is there whole or not at all.
 
     Parameters
     ----------
     source : path-like
-        The NWB file that ``stored`` was prepared from.
+        A local NWB file that ``stored`` was prepared from.
     out : path-like
         The file to write; :func:`annotated_name` proposes a name.
     latents : SessionLatents
@@ -86,7 +91,7 @@ def annotate(
     source, out = Path(source), Path(out)
     refuse_paths(source, out, overwrite=overwrite)
     refuse_foreign_results(stored, latents, attribution, file=source)
-    digest = refuse_source_changed(source, stored)
+    part = part_of_session(source, stored)
 
     # Before the source is opened: what pynwb does not know by then it writes as the type it extends, without a word.
     from nwb_mivae.annotation.objects import add_results
@@ -96,12 +101,12 @@ def annotate(
     try:
         _refuse_annotated(opened)
         with _refusing(opened, "a file that results cannot be added to"):
-            add_results(opened, stored, latents, attribution, model, digest=digest)
-            _keep_external_files(opened, out)
+            add_results(opened, stored, latents, attribution, model, part=part)
+            _keep_external_files(opened, source, out)
             _decode_texts(opened)
             _load_masks(opened)
         with whole_file(out, overwrite=overwrite) as beside:
-            _export(opened, beside)
+            _export(opened, source, beside)
     finally:
         opened.close()
     return out
@@ -115,12 +120,12 @@ def _refuse_annotated(opened: OpenedFile) -> None:
                 f"an object named {MODULE!r}: the file is annotated already",
                 expected="a source without results",
                 remedy="annotate the original source, which its lab metadata names",
-                file=opened.path,
+                file=opened.location,
                 object_path=f"{place}/{MODULE}",
             )
 
 
-def _keep_external_files(opened: OpenedFile, out: Path) -> None:
+def _keep_external_files(opened: OpenedFile, source: Path, out: Path) -> None:
     """Let movies named relative to the source be found from the copy's folder; those that are absent stay as named.
 
     They also stay as named where the way from folder to folder leads out of the user's home or over the root of the
@@ -128,7 +133,7 @@ def _keep_external_files(opened: OpenedFile, out: Path) -> None:
     """
     from pynwb.image import ImageSeries
 
-    here, there = opened.path.resolve().parent, out.resolve().parent
+    here, there = source.resolve().parent, out.resolve().parent
     if here == there or _common_folder(here, there) in Path.home().resolve().parents:
         return
     for series in opened.of_type(ImageSeries):
@@ -209,7 +214,7 @@ def _links_to_other_files(source: Path) -> bool:
         return bool(file.visititems_links(is_external))
 
 
-def _export(opened: OpenedFile, beside: Path) -> None:
+def _export(opened: OpenedFile, source: Path, beside: Path) -> None:
     from pynwb import NWBHDF5IO
 
     # Only the file is a new object. Its parts keep their ids: they are the same ROIs, presentations and traces.
@@ -220,7 +225,7 @@ def _export(opened: OpenedFile, beside: Path) -> None:
         writing.export(
             src_io=opened.io,
             nwbfile=opened.nwbfile,
-            write_args={"link_data": not _links_to_other_files(opened.path)},
+            write_args={"link_data": not _links_to_other_files(source)},
         )
 
 
@@ -236,5 +241,5 @@ def _refusing(opened: OpenedFile, found: str) -> Iterator[None]:
             f"{found} ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
             expected="a source that can be copied object by object",
             remedy="check it with `python -m pynwb.validate`",
-            file=opened.path,
+            file=opened.location,
         ) from problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import ndx_mivae
@@ -19,12 +19,14 @@ from pynwb.epoch import TimeIntervals
 from pynwb.misc import Units
 from pynwb.ophys import PlaneSegmentation
 
+from nwb_mivae.annotation.file_part import FilePart
 from nwb_mivae.annotation.names import ENCODED_FRAMES, MODULE, PARTS
-from nwb_mivae.annotation.per_presentation import presentation_bins
+from nwb_mivae.annotation.per_presentation import PresentationBins, presentation_bins
 from nwb_mivae.annotation.record import ModelRecord, TrainingSession
 from nwb_mivae.annotation.sparse_frames import SparseFrames
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.provenance import package_version
+from nwb_mivae.sessions.grouping import SAME_TIME
 from nwb_mivae.sessions.nwb import text_values
 
 if TYPE_CHECKING:
@@ -54,9 +56,9 @@ def add_results(
     attribution: SessionAttribution | None,
     model: ModelRecord,
     *,
-    digest: str,
+    part: FilePart,
 ) -> None:
-    """Add results to the open source, in memory; ``digest`` is the source's SHA-256.
+    """Add results to the open source, in memory; ``part`` is what of the session lies in it.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def add_results(
     """
     nwbfile = opened.nwbfile
     at_path = {opened.path_of(item): item for item in nwbfile.objects.values()}
-    annotation = _annotation(stored, model, latents.context, digest=digest, object_id=str(nwbfile.object_id))
+    annotation = _annotation(stored, model, latents.context, part=part, object_id=str(nwbfile.object_id))
     nwbfile.add_lab_meta_data(annotation)
     module = nwbfile.create_processing_module(
         name=MODULE,
@@ -73,14 +75,14 @@ def add_results(
         f"and their attribution to cells and pixels, computed by nwb_mivae {package_version()}.",
     )
     series = list(_latent_series(latents, annotation.model))
-    tables = _presentation_latents(stored, latents, annotation.model, at_path, file=opened.path)
+    tables = _presentation_latents(stored, latents, annotation.model, at_path, part=part, file=opened.location)
     for item in (*series, _encoded_frames(latents), *tables):
         module.add(item)
     if attribution is not None:
         frames = np.union1d(latents.row, attribution.row)
         clock = series[0] if np.array_equal(frames, latents.row) else np.asarray(stored.time[frames], np.float64)
         for item in _attribution_series(
-            stored, attribution, annotation.model, at_path, frames=frames, clock=clock, file=opened.path
+            stored, attribution, annotation.model, at_path, part=part, frames=frames, clock=clock, file=opened.location
         ):
             module.add(item)
     _add_generator(nwbfile)
@@ -93,10 +95,10 @@ def _add_generator(nwbfile: Any) -> None:
 
 
 def _annotation(
-    stored: StoredSession, model: ModelRecord, context: Mapping[str, Any], *, digest: str, object_id: str
+    stored: StoredSession, model: ModelRecord, context: Mapping[str, Any], *, part: FilePart, object_id: str
 ) -> Any:
     """The lab metadata that says where the results came from."""
-    source = TrainingSession.of(stored)
+    source = TrainingSession.files_of(stored)[part.number]
     return ndx_mivae.MIVAEAnnotation(
         model=ndx_mivae.MIVAEModel(
             model_name=model.name,
@@ -116,7 +118,7 @@ def _annotation(
             ),
         ),
         source_file_name=source.file_name or None,
-        source_sha256=digest,
+        source_sha256=part.digest,
         source_object_id=object_id,
         source_dandi_asset=source.asset or None,
         context_clips=int(context.get("clips", 0)),
@@ -163,7 +165,13 @@ def _latent_series(latents: SessionLatents, model: Any) -> Iterator[Any]:
 
 
 def _presentation_latents(
-    stored: StoredSession, latents: SessionLatents, model: Any, objects: Mapping[str, Any], *, file: Path
+    stored: StoredSession,
+    latents: SessionLatents,
+    model: Any,
+    objects: Mapping[str, Any],
+    *,
+    part: FilePart,
+    file: str,
 ) -> Iterator[Any]:
     """One ``PresentationLatents`` per block and presentation table of the source.
 
@@ -171,6 +179,8 @@ def _presentation_latents(
     ``LatentSeries`` has their latents all the same.
     """
     for bins in presentation_bins(stored, latents):
+        if part.n_files > 1 and not _has_presentations(stored, bins, objects.get(bins.table)):
+            continue
         table = _object_at(objects, bins.table, file)
         if not isinstance(table, DynamicTable):
             continue
@@ -192,15 +202,26 @@ def _presentation_latents(
             )
 
 
+def _has_presentations(stored: StoredSession, bins: PresentationBins, table: Any) -> bool:
+    """Whether one of several files has these presentations; the session's came from the file that tells most."""
+    if not isinstance(table, DynamicTable) or "start_time" not in table.colnames or bins.rows.max() >= len(table):
+        return False
+    of_table = stored.presentations[stored.presentations["source_path"] == bins.table]
+    expected = of_table.groupby("source_row")["start_time"].min().loc[bins.rows].to_numpy(dtype=np.float64)
+    found = np.asarray(table["start_time"].data[:], dtype=np.float64)[bins.rows]
+    return bool(np.allclose(found, expected, rtol=0.0, atol=SAME_TIME))
+
+
 def _attribution_series(
     stored: StoredSession,
     attribution: SessionAttribution,
     model: Any,
     objects: Mapping[str, Any],
     *,
+    part: FilePart,
     frames: npt.NDArray[np.int64],
     clock: Any,
-    file: Path,
+    file: str,
 ) -> Iterator[Any]:
     """Attribution of the shared latents: per method one series for each table of cells and one for the pixels.
 
@@ -208,7 +229,7 @@ def _attribution_series(
     """
     settings = json.dumps(dict(attribution.settings))
     stimulus = _one_stimulus(stored, attribution, objects)
-    tables = list(_cells_by_table(stored, objects, file))
+    tables = list(_cells_by_table(stored, part, objects, file))
     place = np.searchsorted(frames, attribution.row)
     for method, maps in attribution.methods.items():
         common = {"method": method, "settings": settings, "model": model}
@@ -276,12 +297,12 @@ def _plain(name: str) -> str:
 
 
 def _cells_by_table(
-    stored: StoredSession, objects: Mapping[str, Any], file: Path
+    stored: StoredSession, part: FilePart, objects: Mapping[str, Any], file: str
 ) -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
     paths = stored.cells["source_path"].to_numpy(dtype=object)
     source_rows = stored.cells["source_row"].to_numpy(dtype=np.int64)
-    for path in dict.fromkeys(str(path) for path in paths):
-        cells = np.flatnonzero(paths == path)
+    for path in dict.fromkeys(str(path) for path in paths[part.cells]):
+        cells = part.cells[paths[part.cells] == path]
         table, rows = _object_at(objects, path, file), source_rows[cells]
         if not isinstance(table, DynamicTable):
             raise AnnotationError(
@@ -295,7 +316,7 @@ def _cells_by_table(
         yield path, table, cells, rows
 
 
-def _kind_of_cells(table: DynamicTable, path: str, file: Path) -> tuple[Any, str]:
+def _kind_of_cells(table: DynamicTable, path: str, file: str) -> tuple[Any, str]:
     if isinstance(table, PlaneSegmentation):
         return ndx_mivae.RoiAttributionSeries, "rois"
     if isinstance(table, Units):
@@ -309,7 +330,7 @@ def _kind_of_cells(table: DynamicTable, path: str, file: Path) -> tuple[Any, str
     )
 
 
-def _object_at(objects: Mapping[str, Any], path: str, file: Path) -> Any:
+def _object_at(objects: Mapping[str, Any], path: str, file: str) -> Any:
     # The file itself has the empty path, which stands for "no table" here.
     if not path or path not in objects:
         raise AnnotationError(
@@ -322,7 +343,7 @@ def _object_at(objects: Mapping[str, Any], path: str, file: Path) -> Any:
     return objects[path]
 
 
-def _refuse_rows(rows: np.ndarray, table: DynamicTable, path: str, file: Path) -> None:
+def _refuse_rows(rows: np.ndarray, table: DynamicTable, path: str, file: str) -> None:
     if len(rows) and (rows.min() < 0 or rows.max() >= len(table)):
         raise AnnotationError(
             f"rows {rows.min()} to {rows.max()} in a table of {len(table)}",

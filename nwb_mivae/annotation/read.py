@@ -132,7 +132,7 @@ def _read(opened: OpenedFile) -> Annotations:
             f"no processing module and lab metadata named {MODULE!r}",
             expected="a file written by `nwb-mivae annotate`",
             remedy="annotate the file first",
-            file=opened.path,
+            file=opened.location,
             object_path=f"processing/{MODULE}",
         )
     interfaces = nwbfile.processing[MODULE].data_interfaces
@@ -191,16 +191,20 @@ def _attribution(opened: OpenedFile, by_type: Mapping[str, list[Any]]) -> Annota
     methods = {}
     for pixels in of_pixels:
         mine = [(series, region) for series, region in of_cells if series.method == pixels.method]
-        neurons = np.concatenate([series.data[:] for series, _ in mine], axis=1)
-        known = ~np.all(np.isnan(neurons), axis=1)
+        # A file of a session may have none of its cells.
+        none = np.zeros((pixels.data.shape[0], 0), np.float32)
+        neurons = np.concatenate([none, *(series.data[:] for series, _ in mine)], axis=1)
+        known = ~np.isnan(neurons).all(axis=1) if mine else ~np.isnan(pixels.data[:, 0, 0])
+        none = np.zeros((pixels.per_latent.shape[0], 0), np.float32)
         methods[pixels.method] = MethodAttribution(
             neurons=neurons[known],
-            neurons_per_latent=np.concatenate([series.per_latent[:] for series, _ in mine], axis=1),
+            neurons_per_latent=np.concatenate([none, *(series.per_latent[:] for series, _ in mine)], axis=1),
             pixels=pixels.data[known],
             pixels_per_latent=pixels.per_latent[:],
         )
     # Methods cover the same frames and cells, so those of the last one are everybody's.
-    cells = [
+    cells = [pd.DataFrame({"source_path": np.zeros(0, dtype=object), "source_row": np.zeros(0, dtype=np.int64)})]
+    cells += [
         pd.DataFrame({"source_path": opened.path_of(region.table), "source_row": np.asarray(region.data[:])})
         for _, region in mine
     ]

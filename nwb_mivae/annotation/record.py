@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.outputs import sha256_of_file
+from nwb_mivae.sessions.grouping import source_name
 
 if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
@@ -23,7 +24,7 @@ _TRAINING = ("created", "python", "packages", "device", "store", "training", "ep
 
 
 class TrainingSession(NamedTuple):
-    """One session a model was trained on, named so that it can be found again; texts are empty where unknown.
+    """A file of a session a model was trained on, named so that it can be found again; texts are empty where unknown.
 
     ``file_name`` is the last part of the path only: where a file lay on somebody's machine is nobody's business.
     """
@@ -36,16 +37,18 @@ class TrainingSession(NamedTuple):
     asset: str
 
     @classmethod
-    def of(cls, stored: StoredSession) -> TrainingSession:
-        """The entry for a session of a clip store."""
-        source = stored.source
-        return cls(
-            identifier=str(source.get("identifier") or ""),
-            object_id=str(source.get("object_id") or ""),
-            subject_id=str(stored.subject),
-            file_name=PurePath(str(source.get("path") or "").replace("\\", "/")).name,
-            sha256=str(source.get("sha256") or ""),
-            asset=str(source.get("asset") or ""),
+    def files_of(cls, stored: StoredSession) -> tuple[TrainingSession, ...]:
+        """The entries for a session of a clip store: one for each file it was read from."""
+        return tuple(
+            cls(
+                identifier=str(file["identifier"] or ""),
+                object_id=str(file["object_id"] or ""),
+                subject_id=str(stored.subject),
+                file_name=source_name(str(file["path"] or "")),
+                sha256=str(file["sha256"] or ""),
+                asset=str(file["asset"] or ""),
+            )
+            for file in stored.source["files"]
         )
 
 
@@ -64,7 +67,7 @@ class ModelRecord:
     configuration : str
         Everything needed to rebuild the model and how it was trained, as JSON text of any length.
     training_sessions : tuple of TrainingSession
-        The sessions that gave gradients.
+        The sessions that gave gradients, one entry for each file of theirs.
     """
 
     name: str
@@ -105,7 +108,7 @@ class ModelRecord:
             code_version=code_version,
             weights_sha256=digest,
             configuration=configuration,
-            training_sessions=tuple(TrainingSession.of(stored) for stored in training),
+            training_sessions=tuple(file for stored in training for file in TrainingSession.files_of(stored)),
         )
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nwb_mivae.errors import AnnotationError
-from nwb_mivae.outputs import sha256_of_file
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
     from nwb_mivae.clips import StoredSession
     from nwb_mivae.inference.latents import SessionLatents
 
-__all__ = ["refuse_foreign_results", "refuse_paths", "refuse_source_changed"]
+__all__ = ["refuse_foreign_results", "refuse_paths"]
 
 _TIME_TOLERANCE_IN_SECONDS = 1e-6
 
@@ -40,19 +39,6 @@ def refuse_paths(source: Path, out: Path, *, overwrite: bool) -> None:
             remedy="choose another output path or allow overwriting",
             file=out,
         )
-
-
-def refuse_source_changed(source: Path, stored: StoredSession) -> str:
-    """Refuse a source whose bytes are not those the session was prepared from; give its SHA-256 digest."""
-    digest, expected = sha256_of_file(source), stored.source.get("sha256")
-    if expected and digest != expected:
-        raise AnnotationError(
-            f"bytes with SHA-256 {digest}: the file changed since the session was prepared, or is another one",
-            expected=str(expected),
-            remedy="prepare the session again, or name the file it was prepared from",
-            file=source,
-        )
-    return digest
 
 
 def refuse_foreign_results(

@@ -39,7 +39,8 @@ def print_description(described: Mapping[str, Any]) -> None:
 
 def _parts(described: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     subject = described["subject"]
-    yield "file", [f"{described['file']} (NWB {described['nwb_version']})"]
+    files = [file["path"] for file in described["files"]]
+    yield "file" if len(files) == 1 else "files", [f"{file} (NWB {described['nwb_version']})" for file in files]
     yield "animal", [f"{subject['subject_id'] or 'not named'}, {subject['species'] or 'species not given'}"]
     yield "activity", _activity(described["traces"])
     cells = described["cells"]
@@ -79,6 +80,8 @@ def _activity(traces: Mapping[str, Any] | None) -> list[str]:
     if traces is None:
         return ["none that can be used"]
     rate = f"{traces['spikes']:,} spikes" if "spikes" in traces else _hertz(traces["rate"])
+    if "planes" in traces:
+        rate = f"{len(traces['planes'])} planes on clocks of their own, {rate}"
     return [f"{traces['kind']}, {rate}, {_seconds(traces['start'])} to {_seconds(traces['stop'])} [{traces['path']}]"]
 
 

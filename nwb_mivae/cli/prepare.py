@@ -51,6 +51,8 @@ def prepare(
                 "valid_minutes": round(float(stored.valid.sum()) / stored.frame_rate / 60, 2),
                 "traces": stored.trace_kind,
                 "lag": stored.report["lag"],
+                "files": [file["path"] for file in stored.source["files"]],
+                "left_out": stored.source["left_out"],
             }
             for key, stored in store.sessions.items()
         ]
@@ -58,8 +60,10 @@ def prepare(
         lines = [
             f"{each['session']}: {each['cells']} cells, {each['valid_minutes']} minutes of {each['traces']}, "
             f"taken {each['lag']:g} s after the frame (alignment.lag)"
+            + (f", from {len(each['files'])} files" if len(each["files"]) > 1 else "")
             for each in sessions
         ]
+        lines += [f"LEFT OUT {file['name']}: {file['reason']}" for each in sessions for file in each["left_out"]]
         lines += [f"REFUSED {each['file']}: {each['found']}; {each['remedy']}" for each in failures]
         lines.append(f"{len(sessions)} sessions in {out}. Next: nwb-mivae train {typed(out)} --out run")
         terminal.result(

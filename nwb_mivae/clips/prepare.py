@@ -1,19 +1,21 @@
-"""From NWB files to a clip store: read, align, write; only what changed, and whole or not at all."""
+"""From NWB files to a clip store: group, read, align, write; only what changed, and whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwb_mivae.alignment import AlignmentConfiguration, align
 from nwb_mivae.clips.configuration import ClipsConfiguration
+from nwb_mivae.clips.sources import SourceFile, identify, number_of_file, source_record
 from nwb_mivae.clips.store import FORMAT_VERSION, ClipStore
 from nwb_mivae.clips.writing import StoreWriter, fingerprint_of
 from nwb_mivae.errors import NwbMivaeError, StoreError
-from nwb_mivae.outputs import sha256_of_file
 from nwb_mivae.provenance import package_version
+from nwb_mivae.sessions.grouping import SourceGroup, source_name
 from nwb_mivae.sessions.session import Session
 
 if TYPE_CHECKING:
@@ -40,14 +42,17 @@ def prepare(
 ) -> ClipStore:
     """Read and align recording sessions and write them into a clip store.
 
-    Sessions whose source, movies and configuration are those of an earlier call are not prepared again, so that an
+    Files that hold one imaging plane each of a session become one session, and of several files of one recording the
+    one that tells most is read; see :mod:`nwb_mivae.sessions.grouping`.
+
+    Sessions whose files, movies and configuration are those of an earlier call are not prepared again, so that an
     interrupted call is taken up where it stopped. The store holds the sessions of this call and no others. A session
     that fails does not stop the others; why it failed stands under ``failures`` in the store's manifest.
 
     Parameters
     ----------
-    sources : sequence of paths or open Sessions
-        NWB files, or sessions already read (they are not closed).
+    sources : sequence of paths, addresses or open Sessions
+        NWB files, local or ``dandi://``, or sessions already read (they are not closed).
     out : path-like
         Folder of the store: new, empty, or a store.
     configuration, sessions, alignment : optional
@@ -83,30 +88,36 @@ def prepare(
     writer = StoreWriter(out, configuration, settings)
     failures: list[NwbMivaeError] = []
     given: dict[str, str] = {}
-    for number, source in enumerate(sources):
-        name = source.key if isinstance(source, Session) else Path(source).name
+    recordings = _recordings(sources, sessions)
+    for number, (recording, group) in enumerate(recordings):
         if progress is not None:
-            progress(f"preparing {name}", number, len(sources))
+            progress(f"preparing {_name(recording, group)}", number, len(recordings))
+        at = group.sources[0]
         try:
-            path = str(Path(source.provenance.path if isinstance(source, Session) else fspath(source)))
-            sha256 = sha256_of_file(path) if Path(path).is_file() else None
-            if sha256 is not None and sha256 in given:
-                raise StoreError(
-                    f"the same bytes as {given[sha256]}",
-                    expected="every recording once",
-                    remedy="leave one of the two out: a copy is no other session, and no other animal",
-                    file=path,
-                )
-            fingerprint = fingerprint_of({**made_with, "source": sha256 or path, "name": Path(path).name})
-            if sha256 is not None:
-                given[sha256] = path
-                if writer.reuse(fingerprint, path) is not None:
+            files = []
+            for at in group.sources:
+                files.append(identify(at))
+                _refuse_copies(files[-1], given)
+            at = group.sources[0]
+            notes = [finding.message for finding in group.findings]
+            fingerprint = fingerprint_of(
+                {
+                    **made_with,
+                    "files": [[file.digest or file.path, source_name(file.path)] for file in files],
+                    "notes": notes,
+                }
+            )
+            if all(file.digest for file in files):
+                if writer.reuse(fingerprint, [file.path for file in files]) is not None:
                     continue
-            if isinstance(source, Session):
-                _write(writer, source, alignment, sha256, fingerprint, stimulus_folder)
             else:
-                with read_session(source, stimulus_folder=stimulus_folder, configuration=sessions) as session:
-                    _write(writer, session, alignment, sha256, fingerprint, stimulus_folder)
+                # Nothing tells whether these bytes are those of the last time.
+                fingerprint = ""
+            if recording is not None:
+                _write(writer, recording, group, files, alignment, fingerprint, stimulus_folder)
+            else:
+                with read_session(group.sources, stimulus_folder=stimulus_folder, configuration=sessions) as session:
+                    _write(writer, session, group, files, alignment, fingerprint, stimulus_folder)
         except NwbMivaeError as failure:
             failures.append(failure)
         except OSError as problem:
@@ -115,12 +126,12 @@ def prepare(
                     f"a source that cannot be read ({problem.strerror or problem})",
                     expected="a readable NWB file",
                     remedy="check the path and the disk",
-                    file=name,
+                    file=problem.filename or at,
                 )
             )
     if progress is not None:
-        progress("writing the manifest", len(sources), len(sources))
-    if failures and len(failures) == len(sources):
+        progress("writing the manifest", len(recordings), len(recordings))
+    if failures and len(failures) == len(recordings):
         writer.abandon()
         others = "".join(f"; {failure.file or 'another'}: {failure.found}" for failure in failures[1:_FAILURES_SHOWN])
         if len(failures) > _FAILURES_SHOWN:
@@ -137,37 +148,74 @@ def prepare(
     return writer.finish(failures)
 
 
+def _recordings(
+    sources: Sequence[Source], configuration: SessionsConfiguration
+) -> list[tuple[Session | None, SourceGroup]]:
+    """The sessions of these sources with their files, in the order given; ``None`` for one that is still to be read."""
+    from nwb_mivae.sessions.grouping import find_groups
+
+    paths = [fspath(source) for source in sources if not isinstance(source, Session)]
+    # A path that is given twice is given twice: the second is refused as a copy.
+    again = [path for number, path in enumerate(paths) if path in paths[:number]]
+    groups = {group.sources[0]: group for group in find_groups(paths, configuration=configuration)}
+    first = {source: group for group in groups.values() for source in (*group.sources, *group.left_out)}
+    found: list[tuple[Session | None, SourceGroup]] = []
+    for source in sources:
+        if isinstance(source, Session):
+            files = source.files or (source.provenance,)
+            found.append((source, SourceGroup(tuple(file.path for file in files))))
+            continue
+        group = first[fspath(source)]
+        if groups.pop(group.sources[0], None) is not None:
+            found.append((None, group))
+    return found + [(None, SourceGroup((path,))) for path in again]
+
+
+def _name(recording: Session | None, group: SourceGroup) -> str:
+    if recording is not None:
+        return recording.key
+    more = f" and {len(group.sources) - 1} more" if len(group.sources) > 1 else ""
+    return source_name(group.sources[0]) + more
+
+
+def _refuse_copies(file: SourceFile, given: dict[str, str]) -> None:
+    if file.digest is None:
+        return
+    if file.digest in given:
+        raise StoreError(
+            f"the same bytes as {given[file.digest]}",
+            expected="every recording once",
+            remedy="leave one of the two out: a copy is no other session, and no other animal",
+            file=file.path,
+        )
+    given[file.digest] = file.path
+
+
 def _write(
     writer: StoreWriter,
     session: Session,
+    group: SourceGroup,
+    files: Sequence[SourceFile],
     alignment: AlignmentConfiguration,
-    sha256: str | None,
     fingerprint: str,
     stimulus_folder: str | PathLike[str] | None,
 ) -> None:
-    aligned = align(session, alignment)
-    if stimulus_folder is None and any(template.origin == "external" for template in aligned.templates):
-        # Movies found beside the file are in no digest: such a session is always prepared again.
-        fingerprint = ""
-    writer.add(
-        aligned,
-        source=source_record(session, aligned.trace_path, sha256),
-        fingerprint=fingerprint,
-    )
-
-
-def source_record(session: Session, trace_path: str, sha256: str | None) -> Mapping[str, Any]:
-    """What the manifest says about where a session came from."""
-    provenance = session.provenance
-    return {
-        "path": provenance.path,
-        "sha256": sha256,
-        "object_id": provenance.object_id,
-        "identifier": provenance.identifier,
-        "session_id": provenance.session_id,
-        "trace_path": trace_path,
-        "asset": provenance.asset,
-    }
+    with writer.workspace() as workspace:
+        aligned = align(session, alignment, workspace=workspace)
+        if stimulus_folder is None and any(template.origin == "external" for template in aligned.templates):
+            # Movies found beside the file are in no digest: such a session is always prepared again.
+            fingerprint = ""
+        notes = [*aligned.report.notes, *(finding.message for finding in group.findings)]
+        left_out = [{"name": source_name(source), "reason": reason} for source, reason in group.left_out.items()]
+        writer.add(
+            replace(
+                aligned,
+                cells=aligned.cells.assign(source_file=number_of_file(session, aligned.cells["source_file"])),
+                report=replace(aligned.report, notes=notes),
+            ),
+            source=source_record(session, aligned.trace_path, files, left_out),
+            fingerprint=fingerprint,
+        )
 
 
 def _listing(folder: Path) -> list[list[Any]]:

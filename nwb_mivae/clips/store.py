@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "FORMAT_VERSION", "SESSION_ARRAYS", "ClipStore", "StoredSession"]
 
 FORMAT = "nwb_mivae clip store"
-FORMAT_VERSION = 1
+#: 2: a session may come from several files, and its tables say from which.
+FORMAT_VERSION = 2
 
 #: Arrays of a session's folder, one ``NAME.npy`` each, with their types; all have F rows but the coordinates (N).
 SESSION_ARRAYS: Mapping[str, str] = {
@@ -55,7 +56,10 @@ class StoredSession:
     key, subject : str
         Names of the session and of the animal.
     source : mapping
-        ``path``, ``sha256``, ``object_id``, ``identifier``, ``session_id``, ``trace_path``, ``asset``.
+        ``path``, ``sha256``, ``object_id``, ``identifier``, ``session_id``, ``trace_path`` and ``asset`` of the first
+        file; ``files``, a list with ``path``, ``sha256``, ``object_id``, ``identifier`` and ``asset`` of every file
+        that the session was read from; ``left_out``, a list with ``name`` and ``reason`` of files that hold the same
+        recording.
     trace_kind : str
         What the activity is; ``"spikes"`` are counts per frame.
     neural : ndarray of float16 or float32, (F, N)
@@ -121,11 +125,23 @@ class StoredSession:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """The N rows of the cell table (``nwb_mivae.sessions.CELL_COLUMNS``)."""
-        return _read_table(
+        """The N rows of the cell table (``nwb_mivae.sessions.CELL_COLUMNS``).
+
+        ``source_file`` is a path of ``source["files"]``: where the file lies now. On disk it is the place in that list,
+        so that the table does not change when files are moved.
+        """
+        cells = _read_table(
             self.folder / "cells.csv",
-            numbers={"x": np.float64, "y": np.float64, "z": np.float64, "source_row": np.int64},
+            numbers={
+                "x": np.float64,
+                "y": np.float64,
+                "z": np.float64,
+                "source_row": np.int64,
+                "source_file": np.int64,
+            },
         )
+        paths = np.array([file["path"] for file in self.source["files"]], dtype=object)
+        return cells.assign(source_file=paths[cells["source_file"]])
 
     @cached_property
     def presentations(self) -> pd.DataFrame:
@@ -139,6 +155,7 @@ class StoredSession:
                 "repeat": np.int64,
                 "source_row": np.int64,
             },
+            booleans=("blank", "omitted"),
         )
 
 
@@ -215,7 +232,7 @@ class ClipStore:
             "stimulus": self.manifest["stimulus"]["sha256"],
             "sessions": {
                 key: [
-                    entry["source"]["sha256"],
+                    [file["sha256"] for file in entry["source"]["files"]],
                     {name: file["sha256"] for name, file in sorted(entry["files"].items())},
                 ]
                 for key, entry in sorted(self.manifest["sessions"].items())
@@ -349,8 +366,8 @@ def _open_array(
     return np.asarray(array).view(np.ndarray)
 
 
-def _read_table(path: Path, *, numbers: Mapping[str, type]) -> pd.DataFrame:
-    """A CSV table with these columns as numbers (empty: NaN) and the others as text, exactly as they were written."""
+def _read_table(path: Path, *, numbers: Mapping[str, type], booleans: Sequence[str] = ()) -> pd.DataFrame:
+    """A CSV table with these columns as numbers (empty: NaN) or booleans, the others as text exactly as written."""
     import pandas as pd
 
     # Numbers are not left to the parser: its fast conversion of floats is off by one in the last digit.
@@ -358,4 +375,6 @@ def _read_table(path: Path, *, numbers: Mapping[str, type]) -> pd.DataFrame:
     for name, kind in numbers.items():
         values = table[name].to_numpy(dtype=object)
         table[name] = np.array([value or "nan" for value in values], dtype=np.str_).astype(kind)
+    for name in booleans:
+        table[name] = table[name].to_numpy(dtype=object) == "True"
     return table

@@ -115,10 +115,10 @@ class StoreWriter:
                 # Sessions of an earlier call are in it, and stay.
                 return
 
-    def reuse(self, fingerprint: str, path: str) -> str | None:
+    def reuse(self, fingerprint: str, paths: Sequence[str]) -> str | None:
         """Take over the session prepared before from the same inputs; its key, or ``None`` where there is none.
 
-        ``path`` is where the source lies now, which may be another folder than before.
+        ``paths`` are where its files lie now, in their order, which may be another folder than before.
         """
         entry = self._prepared.get(fingerprint)
         if entry is None or entry["key"] in self._entries:
@@ -132,8 +132,10 @@ class StoreWriter:
         if not intact or not {digest.tobytes() for digest in digests} <= self._known:
             return None
         self._refuse_other_rate(entry["key"], entry["frame_rate"], entry["source"]["path"])
-        if entry["source"]["path"] != path:
-            entry = {**entry, "source": {**entry["source"], "path": path}}
+        before = entry["source"]["files"]
+        if [file["path"] for file in before] != list(paths):
+            files = [{**file, "path": path} for file, path in zip(before, paths, strict=True)]
+            entry = {**entry, "source": {**entry["source"], "path": files[0]["path"], "files": files}}
             self._begin_change()
             write_json(folder / "session.json", entry)
         self._entries[entry["key"]] = entry
@@ -147,7 +149,7 @@ class StoreWriter:
         aligned : AlignedSession
             What to write.
         source : mapping
-            ``path``, ``sha256``, ``object_id``, ``identifier``, ``session_id``, ``trace_path``, ``asset``.
+            As :attr:`StoredSession.source`.
         fingerprint : str
             Digest of everything the session was made from; the same fingerprint is not prepared twice.
 

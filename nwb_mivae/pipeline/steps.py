@@ -25,7 +25,6 @@ from nwb_mivae.pipeline.sources import nwb_files, resolve_sources
 from nwb_mivae.report import write_report
 from nwb_mivae.run import Run
 from nwb_mivae.sessions import SessionsConfiguration, describe, find_groups, read_session
-from nwb_mivae.sessions.grouping import source_name
 from nwb_mivae.simulation import SimulatedAnimal, SimulationConfiguration
 from nwb_mivae.simulation import simulate as simulate_animals
 from nwb_mivae.training import fit
@@ -280,13 +279,13 @@ def annotate(
             progress("annotating", done, len(keys))
         stored = trained.store.sessions[key]
         maps = attributed / f"{key}.npz"
-        attribution = SessionAttribution.load(maps) if maps.exists() else None
-        for file in stored.source["files"]:
+        for number, file in enumerate(stored.source["files"]):
             try:
+                attribution = SessionAttribution.load(maps) if maps.exists() else None
                 source = _source_file(stored, str(file["path"]), source_folder)
-                target = folder / annotated_name(source)
-                if target in written:
-                    target = folder / key / target.name
+                name = annotated_name(source)
+                places = (folder / name, folder / key / name, folder / key / str(number) / name)
+                target = next(place for place in places if place not in written)
                 write_annotated_copy(
                     source,
                     target,

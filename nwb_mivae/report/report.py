@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from os import PathLike
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from nwb_mivae.report import figures
 from nwb_mivae.report.page import Html, bullets, details, heading, page, paragraph, picture, table
 from nwb_mivae.report.words import doubts, headline, short_names, what_was_trained
 from nwb_mivae.run import Run
+from nwb_mivae.sessions.grouping import source_name
 from nwb_mivae.training import read_training_log
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ def _data(store: ClipStore, split: Split) -> list[Html]:
                 str(stored.trace_kind),
                 f"{stored.report['lag']:g}",
                 round(minutes, 2),
-                _file_name(stored),
-                str(stored.source.get("sha256") or "")[:12],
+                _file_names(stored),
+                ", ".join(str(file["sha256"] or "")[:12] for file in stored.source["files"]),
             )
         )
     header = ("animal", "used for", "cells", "traces", "lag (s)", "valid minutes", "file", "sha256 begins")
@@ -143,8 +144,8 @@ def _data(store: ClipStore, split: Split) -> list[Html]:
     ]
 
 
-def _file_name(stored: StoredSession) -> str:
-    return PurePath(str(stored.source.get("path") or "").replace("\\", "/")).name
+def _file_names(stored: StoredSession) -> str:
+    return ", ".join(source_name(file["path"]) for file in stored.source["files"])
 
 
 def _training(log: dict[str, list[float]]) -> list[Html]:

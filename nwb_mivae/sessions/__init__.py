@@ -2,6 +2,7 @@
 
 from nwb_mivae.sessions.configuration import BaselineConfiguration, SessionsConfiguration, UnitQuality
 from nwb_mivae.sessions.description import describe
+from nwb_mivae.sessions.grouping import SourceGroup, find_groups, group_sources
 from nwb_mivae.sessions.reader import read_session
 from nwb_mivae.sessions.session import (
     CELL_COLUMNS,
@@ -32,6 +33,7 @@ __all__ = [
     "SampledTraces",
     "Session",
     "SessionsConfiguration",
+    "SourceGroup",
     "SpikeTrains",
     "Template",
     "TraceCandidate",
@@ -39,5 +41,7 @@ __all__ = [
     "Traces",
     "UnitQuality",
     "describe",
+    "find_groups",
+    "group_sources",
     "read_session",
 ]

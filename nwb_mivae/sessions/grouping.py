@@ -31,16 +31,17 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from nwb_mivae.archive import is_remote, open_remote
 from nwb_mivae.errors import NwbMivaeError
 from nwb_mivae.sessions.configuration import SessionsConfiguration
 from nwb_mivae.sessions.conventions import RESULT_TYPES, Conventions, load_conventions
 from nwb_mivae.sessions.nwb import as_text
 from nwb_mivae.sessions.session import Finding
 
-__all__ = ["SourceGroup", "find_groups", "group_sources", "source_name"]
+__all__ = ["SAME_TIME", "SourceGroup", "find_groups", "group_sources", "instant", "source_name"]
 
 #: Seconds by which the start times of one presentation may differ between two files of a session.
-_SAME_TIME = 1e-3
+SAME_TIME = 1e-3
 
 Source = str | PathLike[str]
 
@@ -103,8 +104,11 @@ def find_groups(sources: Sequence[Source], *, configuration: SessionsConfigurati
 
 
 def source_name(source: Source) -> str:
-    """The last part of a path or address: what a user calls the file."""
-    return re.split(r"[\\/]", fspath(source).rstrip("\\/"))[-1]
+    """The last part of a path, address or URL: what a user calls the file."""
+    text = fspath(source)
+    if is_remote(text):
+        text = re.split(r"[#?]", text)[0]
+    return re.split(r"[\\/]", text.rstrip("\\/"))[-1]
 
 
 @dataclass(frozen=True)
@@ -293,7 +297,7 @@ def _relation_of_planes(one: _File, other: _File, same_id: bool) -> _Relation:
     common = sorted(set(tables) & set(its))
     for name in common:
         if len(tables[name]) != len(its[name]) or not np.allclose(
-            tables[name], its[name], rtol=0.0, atol=_SAME_TIME, equal_nan=True
+            tables[name], its[name], rtol=0.0, atol=SAME_TIME, equal_nan=True
         ):
             return _Relation("not certain", f"another plane, but the presentations in {name} have other start times")
     if sum(len(np.unique(tables[name])) for name in common) > 1:
@@ -310,8 +314,19 @@ def _relation_of_planes(one: _File, other: _File, same_id: bool) -> _Relation:
 
 @contextmanager
 def _opened(source: str) -> Iterator[h5py.File]:
-    with h5py.File(source, "r") as root:
-        yield root
+    if not is_remote(source):
+        with h5py.File(source, "r") as root:
+            yield root
+        return
+    remote = open_remote(source)
+    try:
+        with h5py.File(remote, "r") as root:
+            yield root
+        if remote.failure is not None:
+            # HDF5 takes a broken line for an object that is not there.
+            raise remote.failure
+    finally:
+        remote.close()
 
 
 def _identity(source: str, conventions: Conventions) -> _Identity | None:
@@ -325,7 +340,7 @@ def _identity(source: str, conventions: Conventions) -> _Identity | None:
             return _Identity(
                 source=source,
                 subject=_text(general, "subject/subject_id"),
-                start=_instant(_text(root, "session_start_time")),
+                start=instant(_text(root, "session_start_time")),
                 session=_first(metadata, conventions.session_id_fields) or named.get("session", ""),
                 stated_session=_text(general, "session_id"),
                 plane=_first(metadata, conventions.plane_id_fields) or named.get("plane", ""),
@@ -344,7 +359,7 @@ def _text(group: Any, path: str) -> str:
     return as_text(stored[()]).strip() if isinstance(stored, h5py.Dataset) and stored.shape == () else ""
 
 
-def _instant(text: str) -> str:
+def instant(text: str) -> str:
     """An ISO 8601 time in UTC, so that one instant written in two time zones is one; other text as it is."""
     try:
         moment = datetime.fromisoformat(text)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions.behaviour import read_behaviour
 from nwb_mivae.sessions.configuration import SessionsConfiguration
 from nwb_mivae.sessions.conventions import load_conventions
 from nwb_mivae.sessions.ecephys import has_units, read_units, units_candidate
+from nwb_mivae.sessions.joining import join_sessions
 from nwb_mivae.sessions.nwb import OpenedFile, open_nwb, unreadable_contents
 from nwb_mivae.sessions.ophys import choose_series, find_series, read_series
 from nwb_mivae.sessions.session import CELL_COLUMNS, Session, TraceCandidate, Traces
@@ -22,23 +24,28 @@ from nwb_mivae.sessions.templates import TemplateCatalogue
 
 __all__ = ["read_session"]
 
+Source = str | PathLike[str]
+
 
 def read_session(
-    path: str | PathLike[str],
+    source: Source | Sequence[Source],
     *,
     stimulus_folder: str | PathLike[str] | None = None,
     configuration: SessionsConfiguration | None = None,
 ) -> Session:
-    """Open an NWB file as a session: traces, cells, presentations, templates and behaviour, found by type.
+    """Open an NWB file, or the files of one session's imaging planes, as a session.
 
-    Nothing large is read: traces and stimulus frames stay in the file until they are asked for.
+    Traces, cells, presentations, templates and behaviour are found by type. Nothing large is read: traces and stimulus
+    frames stay in the files until they are asked for.
 
     Parameters
     ----------
-    path : path-like
-        A local NWB 2 file.
+    source : path or address, or a sequence of them
+        An NWB 2 file, local, ``dandi://`` or a URL. Several are the imaging planes of one session
+        (:func:`nwb_mivae.sessions.group_sources` finds out which belong together); see
+        :func:`nwb_mivae.sessions.joining.join_sessions` for what comes from which.
     stimulus_folder : path-like, optional
-        Where movies that the file only names are looked for, at any depth.
+        Where movies that the files only name are looked for, at any depth.
     configuration : SessionsConfiguration, optional
         Which traces and cells to take. By default the best ROI traces, or units where there are none.
 
@@ -50,7 +57,8 @@ def read_session(
     Raises
     ------
     SessionError
-        If the file cannot be opened, is no NWB 2 file, or has traces of which none can be used. A file without any
+        If a file cannot be opened or is no NWB 2 file; if an only file has traces of which none can be used (of several
+        files, one whose traces cannot be used gives none); if several files are not of one session. A file without any
         traces is no error: ``traces`` is then ``None``.
 
     Examples
@@ -59,33 +67,64 @@ def read_session(
     ...     activity = session.traces.read()
     """
     settings = SessionsConfiguration() if configuration is None else configuration
-    file = open_nwb(path, conventions=load_conventions(settings.conventions))
+    conventions = load_conventions(settings.conventions)
+    sources = [source] if isinstance(source, str | PathLike) else list(source)
+    if not sources:
+        raise SessionError("no file at all", expected="one NWB file or several", remedy="name the files of a session")
+    sessions: list[Session] = []
     try:
-        traces, cells, candidates = _read_traces(file, settings)
+        for each in sources:
+            file = open_nwb(each, conventions=conventions)
+            sessions.append(_session_of(file, stimulus_folder, settings, alone=len(sources) == 1))
+        return sessions[0] if len(sessions) == 1 else join_sessions(sessions, conventions)
+    except BaseException:
+        for session in sessions:
+            session.close()
+        raise
+
+
+def _session_of(
+    file: OpenedFile,
+    stimulus_folder: str | PathLike[str] | None,
+    settings: SessionsConfiguration,
+    *,
+    alone: bool,
+) -> Session:
+    """What one file holds; where it is not ``alone``, traces that cannot be used are left out and that is said."""
+    try:
+        try:
+            traces, cells, candidates = _read_traces(file, settings)
+        except SessionError as problem:
+            if alone:
+                raise
+            file.note("warning", problem.object_path or "", f"the traces were left out: found {problem.found}")
+            traces, cells, candidates = None, pd.DataFrame(columns=list(CELL_COLUMNS)), []
         catalogue = TemplateCatalogue.of(file, stimulus_folder)
-        presentations = read_presentations(file, catalogue)
+        presentations, granularity = read_presentations(file, catalogue, settings)
         if catalogue.missing:
             file.note("warning", "", f"pixels of {len(catalogue.missing)} stimuli are missing")
         if presentations.empty:
             file.note("warning", "", "no stimulus presentations")
+        provenance = file.provenance()
         return Session(
-            key=_key(file.path),
+            key=_key(file.stem),
             traces=traces,
-            cells=cells,
+            cells=cells.assign(source_file=provenance.path),
             presentations=presentations,
+            granularity=granularity,
             templates=catalogue.found,
             missing_templates=catalogue.missing,
             behaviour=read_behaviour(file),
             invalid_times=_invalid_times(file),
-            provenance=file.provenance(),
-            files=(file.provenance(),),
+            provenance=provenance,
+            files=(provenance,),
             findings=file.findings,
             candidates=candidates,
             on_close=file.close,
         )
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as problem:
         file.close()
-        raise unreadable_contents(file.path, problem) from problem
+        raise unreadable_contents(file.location, problem) from problem
     except BaseException:
         file.close()
         raise
@@ -126,5 +165,5 @@ def _invalid_times(file: OpenedFile) -> npt.NDArray[np.float64]:
     return times[np.isfinite(times).all(axis=1)]
 
 
-def _key(path: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._+-]", "_", path.stem)
+def _key(stem: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", stem)

@@ -104,6 +104,7 @@ def make_session(
                 "plane": "",
                 "source_row": np.arange(cells),
                 "source_path": "processing/ophys/ImageSegmentation/PlaneSegmentation",
+                "source_file": path,
             }
         ),
         presentations=presentations,

@@ -155,20 +155,24 @@ def stored_for(
     onsets = jittered_onsets(frames)
     cell_rows = {PLANE: [5, 2, 0, 6]} if cell_rows is None else cell_rows
     cells = pd.DataFrame(
-        [{"id": str(row), "source_path": table, "source_row": row} for table, rows in cell_rows.items() for row in rows]
+        [
+            {"id": str(row), "source_path": table, "source_row": row, "source_file": str(path)}
+            for table, rows in cell_rows.items()
+            for row in rows
+        ]
     )
     row_of_frame = np.repeat(np.arange(presentations), frames_per_presentation)
+    file = {
+        "path": str(path),
+        "sha256": sha256_of_file(path),
+        "object_id": "source-object",
+        "identifier": f"identifier-of-{path.stem}",
+        "asset": None,
+    }
     return Stored(
         key=key or path.stem,
         subject="m1",
-        source={
-            "path": str(path),
-            "sha256": sha256_of_file(path),
-            "object_id": "source-object",
-            "identifier": f"identifier-of-{path.stem}",
-            "session_id": "1",
-            "asset": None,
-        },
+        source={**file, "session_id": "1", "files": [file], "left_out": []},
         n_cells=len(cells),
         n_frames=frames,
         time=onsets,

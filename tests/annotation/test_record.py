@@ -52,8 +52,9 @@ def test_the_command_line_and_the_machine_stay_behind(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("path", ["/mnt/someone/data/a.nwb", "C:\\data\\a.nwb", "a.nwb"])
 def test_folders_of_somebodys_machine_are_left_out(tmp_path: Path, path: str):
     stored = stored_for(write_source(tmp_path / "a.nwb"))
-    stored = replace(stored, source={**stored.source, "path": path, "asset": "dandi:000728/0.1/a.nwb"})
-    session = TrainingSession.of(stored)
+    file = {**stored.source["files"][0], "path": path, "asset": "dandi:000728/0.1/a.nwb"}
+    stored = replace(stored, source={**stored.source, "files": [file]})
+    (session,) = TrainingSession.files_of(stored)
     assert (session.file_name, session.asset) == ("a.nwb", "dandi:000728/0.1/a.nwb")
 
 

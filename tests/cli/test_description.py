@@ -16,6 +16,7 @@ def described(pixels: list[str], *, traces: bool = True) -> dict[str, Any]:
     return {
         "key": "session",
         "file": "session.nwb",
+        "files": [{"path": "session.nwb"}],
         "nwb_version": "2.8.0",
         "subject": {"subject_id": "one", "species": None},
         "traces": kind if traces else None,

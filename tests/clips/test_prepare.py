@@ -35,7 +35,8 @@ def reading(monkeypatch) -> list[str]:
     """Replace the reader by one that takes the text of a file for the number of its session; names of what it read."""
     names: list[str] = []
 
-    def read_session(path, *, stimulus_folder=None, configuration=None):
+    def read_session(source, *, stimulus_folder=None, configuration=None):
+        (path,) = source
         names.append(Path(path).name)
         text = Path(path).read_text()
         if not text.isdigit():
@@ -149,10 +150,10 @@ def test_after_an_interruption_complete_sessions_are_kept(tmp_path, files, readi
     align = module.align
     with monkeypatch.context() as patch:
 
-        def interrupted(session, configuration):
+        def interrupted(session, configuration, **more):
             if session.key == "session-1":
                 raise KeyboardInterrupt
-            return align(session, configuration)
+            return align(session, configuration, **more)
 
         patch.setattr(module, "align", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -205,7 +206,7 @@ def test_one_failure_does_not_stop_the_others(tmp_path, files, reading):
     store = prepare([*files, missing], tmp_path / "store", configuration=SMALL)
     assert list(store.sessions) == ["session-0", "session-2"]
     failures = store.manifest["failures"]
-    assert [failure["file"] for failure in failures] == [str(files[1]), "missing.nwb"]
+    assert [failure["file"] for failure in failures] == [str(files[1]), str(missing)]
     assert failures[0]["found"] == "words"
     assert failures[0]["error"] == "SessionError"
     # The failure is gone from the manifest once it is gone from the sources; nothing is prepared again for that.
