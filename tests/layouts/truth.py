@@ -177,7 +177,8 @@ class LayoutTruth:
     n_cells_all, n_cells_valid : int
         Rows of the ROI (or units) tables, and those that are cells; summed over the files.
     trace_kind : str or None
-        What a reader should choose: ``"dff"``, ``"events"``, ``"fluorescence"``, ``"spikes"``, or ``None``.
+        What a reader should choose, as it is stored: ``"dff"``, ``"events"``, ``"fluorescence"`` (of which a reader may
+        compute dF/F), ``"spikes"``, or ``None``.
     trace_path : str or None
         Path of the series to be chosen inside its file (the first of them where planes have one each).
     positions : ndarray, (n_cells_valid, 3)

@@ -414,7 +414,7 @@ def _spontaneous(shown: _Shown, name: str, *_: Any) -> None:
             "spontaneous_stimulus", "Mean luminance gray image.", {"start_time": start, "stop_time": start + 4.0}
         )
     )
-    shown.rows.append(Presentation(shown.now, shown.now + 4.0, "spontaneous_stimulus", blank=True))
+    shown.rows.append(Presentation(shown.now, shown.now + 4.0, name, blank=True))
     shown.now += 4.0
 
 
