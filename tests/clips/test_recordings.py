@@ -38,13 +38,17 @@ def test_simulated_animals_are_aligned_with_their_truth(tmp_path):
     decay = np.exp(-np.arange(60) / 30 / 0.5)
     for session, file in zip(store.sessions.values(), truths, strict=True):
         with np.load(file) as truth:
-            shown = np.flatnonzero(truth["presentation"] >= 0)
-            assert session.time == pytest.approx(truth["frame_time"][shown], abs=1e-6)
+            # Every refresh of the screen is there; where one failed, the picture before it was held.
+            shown = np.flatnonzero(truth["frame_movie"] >= 0)
+            failed = truth["frame_dropped"][shown]
+            assert session.time[~failed] == pytest.approx(truth["frame_time"][shown][~failed], abs=1e-6)
+            assert session.time == pytest.approx(truth["frame_time"][shown], abs=0.5 / 30)
             assert session.frame.tolist() == truth["frame_number"][shown].tolist()
+            assert session.report["frames_held"] == failed.sum() > 0
             # Between two frames of one movie nothing is lost unseen; only at its ends could a lost frame not be told.
-            inside = np.diff(truth["frame_movie"][shown]) == 0
-            lost = (np.diff(shown) - 1)[inside & (np.diff(session.frame) > 0)].sum()
-            assert session.report["frames_dropped"] == lost > 0
+            rows = np.flatnonzero(truth["presentation"] >= 0)
+            inside = (np.diff(truth["frame_movie"][rows]) == 0) & (np.diff(truth["frame_number"][rows]) > 0)
+            assert session.report["frames_dropped"] == (np.diff(rows) - 1)[inside].sum() > 0
             rates = truth["rates"].astype(np.float64)
         assert session.report["neural_gaps"] == 1
         # Without noise, activity is the indicator's answer to the firing rates, at the time they had and no other.
