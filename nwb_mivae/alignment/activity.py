@@ -53,8 +53,8 @@ def resample(
     """Mean activity over each ``[start, stop]``, every plane by its own timestamps, planes side by side.
 
     An interval is valid where it is known in every plane: it lies within the plane's samples and touches neither a gap
-    of its clock nor a lost sample (:mod:`nwb_mivae.alignment.missing`). The traces are read once; where a sample is
-    missing, once more to find out which.
+    of its clock nor a lost sample (:mod:`nwb_mivae.alignment.missing`). The traces are read once, and once more where
+    samples are missing: which cells are kept is known only when all have been seen.
 
     Parameters
     ----------
@@ -118,13 +118,17 @@ def count_spikes(
 
 @dataclass
 class _Plane:
-    """One plane on its way to the stimulus clock; ``verdict`` is there once missing samples were looked for."""
+    """One plane on its way to the stimulus clock.
+
+    ``complete`` samples from the first were seen without a missing one; ``verdict`` is there once the others were seen.
+    """
 
     traces: SampledTraces
     weights: IntervalWeights
     kept: npt.NDArray[np.int64]
     gaps: int
     gap_seconds: float
+    complete: int = 0
     verdict: Verdict | None = None
     values_filled: int = 0
 
@@ -167,12 +171,12 @@ class _Plane:
         used, length = self.used, len(self.traces.timestamps)
         missing = MissingSamples(length, self.traces.n_cells)
         rows = _rows_at_a_time(self.traces)
-        for first in range(0, length, rows):
+        for first in range(self.complete, length, rows):
             last = min(first + rows, length)
             if used[first:last].any():
                 missing.add(first, self.traces.read(first, last))
         verdict = missing.judge(used, self.traces.rate, configuration)
-        return _Plane(self.traces, self.weights, verdict.kept, self.gaps, self.gap_seconds, verdict)
+        return _Plane(self.traces, self.weights, verdict.kept, self.gaps, self.gap_seconds, self.complete, verdict)
 
 
 def _write(
@@ -190,6 +194,8 @@ def _write(
         for plane, window in zip(planes, windows, strict=True):
             part, known = _resampled(plane, window, frames)
             if part is None:
+                for seen, its_window in zip(planes, windows, strict=True):
+                    seen.complete = its_window.complete
                 return None
             valid[frames] &= known
             parts.append(part)
@@ -209,7 +215,7 @@ def _resampled(plane: _Plane, window: _Window, frames: slice) -> tuple[npt.NDArr
     part: Any = weights[:, first:last]
     if plane.verdict is None:
         samples = window.read(first, last)
-        return (part @ samples if window.complete else None), known
+        return (part @ samples if window.complete >= last else None), known
     # Neighbours to fill from may lie outside the block.
     low, high = max(0, first - plane.verdict.longest), min(last + plane.verdict.longest, window.length)
     around = window.read(low, high)[:, plane.kept]
@@ -224,7 +230,7 @@ def _resampled(plane: _Plane, window: _Window, frames: slice) -> tuple[npt.NDArr
 class _Window:
     """Samples of a plane read forwards, each of them once, in whole storage chunks where they are known and fit.
 
-    ``complete`` tells whether everything read so far was finite.
+    All that was read before sample ``complete`` was finite.
     """
 
     def __init__(self, traces: SampledTraces) -> None:
@@ -234,7 +240,7 @@ class _Window:
         self._rows = np.zeros((0, traces.n_cells), dtype=np.float32)
         self._counted = 0
         self.length = len(traces.timestamps)
-        self.complete = True
+        self.complete = 0
 
     def read(self, first: int, last: int) -> npt.NDArray[np.float32]:
         """Samples ``first`` to ``last``; ``first`` is never smaller than in the call before."""
@@ -243,8 +249,9 @@ class _Window:
             begin = max(end, first - first % self._chunk)
             whole = min(self.length, last + -last % self._chunk)
             new = self._traces.read(begin, whole)
-            # The sum is finite if all of them are; where it is not, it may also have overflowed.
-            self.complete = self.complete and bool(np.isfinite(new.sum()) or np.isfinite(new).all())
+            # The sum is finite if all of them are, unless it overflowed.
+            if self.complete >= end and (np.isfinite(new.sum()) or np.isfinite(new).all()):
+                self.complete = whole
             self._rows = np.concatenate([self._rows[first - self._first :], new]) if first < end else new
             self._first = first if first < end else begin
         return self._rows[first - self._first : last - self._first]
