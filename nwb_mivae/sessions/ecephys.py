@@ -95,7 +95,7 @@ def _sampling_frequency(file: OpenedFile, configuration: SessionsConfiguration) 
     if units.resolution and np.isfinite(units.resolution) and units.resolution > 0:
         return float(1.0 / units.resolution)
     file.note(
-        "guess",
+        "info",
         file.path_of(units),
         f"no sampling frequency in the file; {_USUAL_SAMPLING_FREQUENCY:g} Hz was taken (spike times stay in seconds)",
     )

@@ -54,10 +54,10 @@ def mask_axes(file: OpenedFile, table: Any, masks: Masks, rows: RowArray) -> Mas
         if y_first is not None:
             _say(file, path, y_first, f"as the picture `{picture_path}` of the plane shows")
             return MaskAxes(y_first, None)
-    known = file.layout.mask_axes if file.layout is not None else None
-    if known is not None and masks.kind == "image_mask":
-        _say(file, path, known == "y, x", "as in all files like this one")
-        return MaskAxes(known == "y, x", None)
+    if file.layout is not None and file.layout.mask_axes is not None and masks.kind == "image_mask":
+        y_first = file.layout.mask_axes == "y, x"
+        _say(file, path, y_first, f"as known of {file.layout.name}")
+        return MaskAxes(y_first, None)
     if masks.kind == "image_mask":
         file.note("guess", path, "nothing tells which axis of the masks is x; the first was taken, as NWB has it")
     return MaskAxes(False, None)

@@ -21,7 +21,7 @@ from nwb_mivae.sessions.configuration import SessionsConfiguration
 from nwb_mivae.sessions.conventions import RESULT_TYPES, TraceWord, plain
 from nwb_mivae.sessions.fluorescence import delta_f_over_f
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
-from nwb_mivae.sessions.positions import cell_positions
+from nwb_mivae.sessions.positions import cell_positions, plane_location
 from nwb_mivae.sessions.session import CELL_COLUMNS, MultiPlaneTraces, SampledTraces, TraceCandidate, TraceKind
 
 __all__ = ["RoiSeries", "choose_series", "find_series", "read_series"]
@@ -193,7 +193,7 @@ def _cells(
     cells = pd.DataFrame(index=range(len(rows)), columns=list(CELL_COLUMNS))
     cells["id"] = np.asarray(item.table.id[:])[rows]
     cells[["x", "y", "z"]] = cell_positions(file, item.table, rows, configuration.micrometres_per_pixel)
-    cells["area"] = as_text(item.imaging_plane.location) if item.imaging_plane is not None else ""
+    cells["area"] = "" if item.imaging_plane is None else plane_location(file, item.imaging_plane).area
     cells["plane"] = item.plane
     cells["source_row"] = rows
     cells["source_path"] = file.path_of(item.table)
@@ -243,8 +243,16 @@ def _traces(
 
 def _stored(file: OpenedFile, item: RoiSeries, keep: npt.NDArray[np.int64]) -> SampledTraces:
     unit = as_text(item.series.unit) or "unknown"
-    read = _StoredTraces(file, item, keep).read
-    return SampledTraces(read, item.times, len(keep), kind=item.kind, unit=unit, path=item.path)
+    chunks = getattr(item.series.data, "chunks", None)
+    return SampledTraces(
+        _StoredTraces(file, item, keep).read,
+        item.times,
+        len(keep),
+        kind=item.kind,
+        unit=unit,
+        path=item.path,
+        preferred_rows=None if chunks is None else int(chunks[item.time_axis]),
+    )
 
 
 def _side_by_side(parts: Sequence[SampledTraces]) -> SampledTraces:
@@ -258,6 +266,7 @@ def _side_by_side(parts: Sequence[SampledTraces]) -> SampledTraces:
         kind=parts[0].kind,
         unit=parts[0].unit,
         path=parts[0].path,
+        preferred_rows=max((part.preferred_rows or 1 for part in parts)),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from nwb_mivae.sessions.mask_axes import mask_axes
 from nwb_mivae.sessions.masks import Masks
 from nwb_mivae.sessions.nwb import OpenedFile, as_text
 
-__all__ = ["cell_positions"]
+__all__ = ["PlaneLocation", "cell_positions", "plane_location"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,6 +75,24 @@ def cell_positions(
     return positions
 
 
+class PlaneLocation(NamedTuple):
+    """What the location of an imaging plane says: brain area, and depth in micrometres where it is there."""
+
+    area: str
+    depth: float | None
+
+
+def plane_location(file: OpenedFile, plane: Any) -> PlaneLocation:
+    """Area and depth, told apart where the location is in one of the known forms; else all of it is the area."""
+    location = as_text(plane.location)
+    for pattern in file.conventions.location_patterns:
+        match = re.search(pattern, location, re.IGNORECASE)
+        if match:
+            groups = match.groupdict()
+            return PlaneLocation(groups.get("area") or "", _number(groups.get("depth")))
+    return PlaneLocation(location, None)
+
+
 def _spacing(file: OpenedFile, plane: Any, micrometres_per_pixel: float | None) -> tuple[FloatArray | None, str | None]:
     """Micrometres per pixel (3,), z NaN where it is not known; and the unit that proved right for the plane."""
     path = file.path_of(plane)
@@ -87,10 +105,10 @@ def _spacing(file: OpenedFile, plane: Any, micrometres_per_pixel: float | None) 
         if unit is not None:
             spacing = stored * MICROMETRES_IN[unit]
             return (spacing if len(spacing) > 2 else np.append(spacing, np.nan)), unit
-    known = file.layout.micrometres_per_pixel if file.layout is not None else None
-    if known is None:
+    if file.layout is None or file.layout.micrometres_per_pixel is None:
         return None, None
-    file.note("guess", path, f"no pixel size in the file; {known:g} um was taken, as in all files like this one")
+    known = file.layout.micrometres_per_pixel
+    file.note("guess", path, f"no pixel size in the file; {known:g} um was taken, as known of {file.layout.name}")
     return np.array([known, known, np.nan]), None
 
 
@@ -160,6 +178,10 @@ def _depth(file: OpenedFile, plane: Any, origin: FloatArray | None) -> float | N
             elif value is not None:
                 file.note("info", file.path_of(metadata), f"depth {value:g} um of every cell from `{name}`")
                 return value
+    told = plane_location(file, plane).depth
+    if told is not None:
+        file.note("info", path, f"depth {told:g} um of every cell from the location {as_text(plane.location)!r}")
+        return told
     description = as_text(plane.description)
     for pattern in _DEPTH_TEXTS:
         said = {float(text) for text in re.findall(pattern, description, re.IGNORECASE)}

@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from hdmf.common import DynamicTable, VectorData
 from pynwb import NWBFile, TimeSeries
 from pynwb.behavior import BehavioralTimeSeries, PupilTracking
 
@@ -43,6 +45,50 @@ def test_the_better_name_wins_and_others_keep_theirs(tmp_path: Path) -> None:
     with opened(nwbfile, tmp_path) as session:
         assert session.behaviour["running"].path.endswith("running_speed")
         assert set(session.behaviour) == {"running", "speed", "licks"}
+
+
+def test_the_pupil_is_unknown_where_the_eye_was_shut_or_the_fit_failed(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    module = nwbfile.create_processing_module("eye_tracking", "eye")
+    times = np.arange(6) / 30
+    columns = {"timestamps": times, "data_x": np.arange(6.0), "area": [4.0, -1.0, 5.0, 6.0, -1.0, np.inf]}
+    module.add(
+        DynamicTable(
+            name="pupil",
+            description="ellipse",
+            columns=[VectorData(name=name, description=name, data=data) for name, data in columns.items()],
+        )
+    )
+    module.add(series("likely_blink", [False, False, True, False, False, False], rate=30.0))
+    with opened(nwbfile, tmp_path) as session:
+        pupil = session.behaviour["pupil"]
+        np.testing.assert_array_equal(pupil.values, [4.0, np.nan, np.nan, 6.0, np.nan, np.nan])
+        np.testing.assert_allclose(pupil.timestamps, times)
+        assert pupil.path == "processing/eye_tracking/pupil"
+        assert any("3 of 6 samples are of a shut eye" in finding.message for finding in session.findings)
+
+
+def test_a_standardised_pupil_keeps_its_negative_values(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_acquisition(series("pupil_size", [0.5, -0.25, 0.0, -1.0]))
+    with opened(nwbfile, tmp_path) as session:
+        np.testing.assert_array_equal(session.behaviour["pupil"].values, [0.5, -0.25, 0.0, -1.0])
+
+
+def test_an_ellipse_tells_its_area_masked_by_the_blinks_beside_it(tmp_path: Path) -> None:
+    from tests.layouts.visual_behavior import write as write_visual_behavior
+
+    truth = write_visual_behavior(tmp_path / "session")
+    with h5py.File(truth.files[0], "r+") as file:
+        stored = file["acquisition/EyeTracking/pupil_tracking/area"]
+        shut = file["acquisition/EyeTracking/likely_blink/data"][:].astype(bool)
+        assert shut.any()
+        stored[:] = np.linspace(10, 20, len(stored))
+    with read_session(truth.files[0]) as session:
+        pupil = session.behaviour["pupil"]
+        assert pupil.path == truth.pupil
+        assert pupil.unit == "pixels^2"
+        np.testing.assert_array_equal(np.isnan(pupil.values), shut)
 
 
 def test_odd_series_are_left_out_or_trimmed_and_said(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_picture_that_shows_nothing_decides_nothing(tmp_path: Path) -> None:
     own.write_text("layouts: [{name: mine, objects: [processing/ophys/*], mask_axes: 'y, x'}]")
     told = read_session(tmp_path / "a.nwb", configuration=SessionsConfiguration(conventions=str(own)))
     np.testing.assert_allclose(positions(told)[:, :2], centres, atol=1e-5)
-    assert "as in all files like this one" in said(told)
+    assert "as known of mine" in said(told)
 
 
 def test_a_picture_of_another_plane_decides_nothing(tmp_path: Path) -> None:
@@ -280,6 +280,13 @@ def test_a_pixel_size_may_be_known_of_the_layout(tmp_path: Path) -> None:
     session = session_with(tmp_path, grid_spacing=None, configuration=SessionsConfiguration(conventions=str(own)))
     np.testing.assert_allclose(positions(session), [[0, 0, 200], [0.78, 1.56, 200]], rtol=1e-6)
     assert "0.78 um was taken" in said(session)
+
+
+@pytest.mark.parametrize("location", ["Structure: VISp Depth: 175", "area: VISp,depth: 175"])
+def test_area_and_depth_told_in_the_location(tmp_path: Path, location: str) -> None:
+    session = session_with(tmp_path, location=location, origin=(0.0, 0.0, 0.0))
+    assert (positions(session)[:, 2] == 175).all()
+    assert session.cells["area"].tolist() == ["VISp"] * 2
 
 
 def test_depth_from_lab_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
