@@ -52,6 +52,9 @@ def _index_series(file: OpenedFile, catalogue: TemplateCatalogue, series: Any) -
     path = file.path_of(series)
     target = series.indexed_images if series.indexed_images is not None else series.indexed_timeseries
     name = catalogue.name_of(target)
+    files = stated_files(target)
+    if len(files) == 1:
+        name = files[0]
     key = name if name in catalogue.found or name in catalogue.missing else catalogue.resolve(name, path)
     n_rows = min(len(times), len(frame))
     is_grey = plain(_stem(series)) in file.conventions.blank_names

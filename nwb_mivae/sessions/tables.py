@@ -80,6 +80,13 @@ class _Rows:
         self.path = file.path_of(table)
         self.name = as_text(table.name)
         self.n_rows = len(table)
+        self._read: dict[str, npt.NDArray[Any]] = {}
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A column in one read, also if it is asked for again."""
+        if name not in self._read:
+            self._read[name] = _column(self.table, name)
+        return self._read[name]
 
     @cached_property
     def single(self) -> list[str]:
@@ -104,7 +111,7 @@ class _Rows:
     def first(self, names: Iterable[str]) -> npt.NDArray[Any] | None:
         """The first of these columns that the table has."""
         name = next((name for name in names if name in self.single), None)
-        return None if name is None else _column(self.table, name)
+        return None if name is None else self.column(name)
 
     def text(self, names: Iterable[str]) -> npt.NDArray[np.object_] | None:
         """The first of these columns as text, empty where it says nothing."""
@@ -117,7 +124,7 @@ class _Rows:
     def parameters(self) -> npt.NDArray[np.object_]:
         """What each row says of a grating, patch or flash, as JSON text; rows that say the same are converted once."""
         wanted = [item.column for item in self.file.conventions.parameter_names]
-        columns = {name: _column(self.table, name) for name in dict.fromkeys(wanted) if name in self.table.colnames}
+        columns = {name: self.column(name) for name in dict.fromkeys(wanted) if name in self.table.colnames}
         if not columns:
             return np.full(self.n_rows, "", dtype=object)
         codes = np.stack([_codes(column) for column in columns.values()], axis=1)
@@ -169,10 +176,10 @@ class _Rows:
         omitted = np.zeros(n_rows, dtype=bool)
         for name in names.omitted_columns:
             if name in self.single:
-                omitted |= truth(_column(self.table, name))
+                omitted |= truth(self.column(name))
         for name in names.blank_columns:
             if name in self.single and name not in names.omitted_columns:
-                blank |= truth(_column(self.table, name))
+                blank |= truth(self.column(name))
         if image is not None and untold.any():
             omitted |= untold & by_value(image, lambda label: plain(label) in names.omitted_columns).astype(bool)
             blank |= untold & self._grey(image)
@@ -205,7 +212,7 @@ class _Rows:
             keys[shown] = by_value(template_of[shown], lambda name: catalogue.resolve(name, self.path))
         stop = self.first(["stop_time"])
         stop = np.full(n_rows, np.nan) if stop is None else np.asarray(stop, dtype=np.float64)
-        start, stop = in_seconds(self.file, self.table, _column(self.table, "start_time").astype(np.float64), stop)
+        start, stop = in_seconds(self.file, self.table, self.column("start_time").astype(np.float64), stop)
         showings = Showings.of_rows(self.path, start, stimulus, keys, frame, stop=stop, is_table=True)
         showings.parameters, showings.omitted, showings.standing = parameters, omitted, standing & shown
         showings.goes_on = goes_on

@@ -45,7 +45,7 @@ _SPAN_READ_AT_ONCE = 4
 
 def stated_files(series: Any) -> list[str]:
     """The external files an ImageSeries names; data beside them is a dummy that writers put there."""
-    if series.external_file is None:
+    if getattr(series, "external_file", None) is None:
         return []
     return [as_text(name) for name in series.external_file[:] if as_text(name)]
 
