@@ -107,13 +107,10 @@ def archive_errors(address: str) -> Iterator[None]:
     except ArchiveError:
         raise
     except NotFoundError as problem:
-        raise ArchiveError(
-            "nothing under this address",
-            expected="a dandiset, version and asset that exist",
-            remedy="check the six digits and the version on the dandiset's page",
-            file=address,
-        ) from problem
+        raise _nothing_there(address) from problem
     except requests.HTTPError as problem:
+        if problem.response is not None and problem.response.status_code == 404:
+            raise _nothing_there(address) from problem
         status = "an error" if problem.response is None else f"status {problem.response.status_code}"
         raise ArchiveError(
             f"{status} instead of an answer",
@@ -128,6 +125,15 @@ def archive_errors(address: str) -> Iterator[None]:
             remedy="check the archive's address",
             file=address,
         ) from problem
+
+
+def _nothing_there(address: str) -> ArchiveError:
+    return ArchiveError(
+        "nothing under this address",
+        expected="a dandiset, version and asset that exist",
+        remedy="check the six digits and the version on the dandiset's page",
+        file=address,
+    )
 
 
 def with_token_if_asked(client: ArchiveClient, call: Callable[[], T]) -> T:

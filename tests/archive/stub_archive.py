@@ -1,4 +1,7 @@
-"""A DANDI archive of one dandiset on 127.0.0.1, in the standard library: enough for listing and downloading."""
+"""A DANDI archive of one dandiset on 127.0.0.1, in the standard library, that misbehaves on demand.
+
+Its API and its storage are two servers, as in reality: the API answers a download with the storage's signed address.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ import hashlib
 import json
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mmap import mmap
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 CREATED = "2026-01-02T03:04:05.000000Z"
+_PIECE = 1024 * 1024
 
 
 @dataclass
@@ -22,25 +28,42 @@ class StubAsset:
     """One asset and how its download misbehaves."""
 
     path: str
-    content: bytes
+    content: bytes | mmap
     asset_id: str
     #: What is sent instead of ``content`` (same stated digest).
     sent: bytes | None = None
-    #: How many bytes of the first downloads arrive before the line breaks; one entry per broken download.
+    #: How many bytes of the first bodies arrive before the line breaks; one entry per broken body.
     breaks_after: list[int] = field(default_factory=list)
     #: Whether the length of the body is announced (without it a broken line looks like the end).
     announces_length: bool = True
+    #: Status of every request for bytes, and of the first ones.
     download_status: int = 200
+    first_statuses: list[int] = field(default_factory=list)
+    ignores_ranges: bool = False
+    #: How far the range that is sent lies from the one that was asked for, in spite of its headers and in them.
+    shifts_range: int = 0
+    states_shifted_range: int = 0
+    #: Seconds before every answer, and before every byte of a body.
+    silent_for: float = 0.0
+    drips: float = 0.0
+    #: Where in the storage the bytes are; another name moves them.
+    blob: str = ""
+    tag: str | None = None
     digests: dict[str, str] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
     zarr: bool = False
 
     def stated_digests(self) -> dict[str, str]:
-        if self.digests is not None:
-            return self.digests
-        return {
-            "dandi:dandi-etag": hashlib.md5(hashlib.md5(self.content).digest()).hexdigest() + "-1",
-            "dandi:sha2-256": hashlib.sha256(self.content).hexdigest(),
-        }
+        if self.digests is None:
+            self.digests = {
+                "dandi:dandi-etag": hashlib.md5(hashlib.md5(self.content).digest()).hexdigest() + "-1",
+                "dandi:sha2-256": hashlib.sha256(self.content).hexdigest(),
+            }
+        return self.digests
+
+    def replace(self, content: bytes) -> None:
+        """Put other bytes in the place of the asset's, as happens to files on plain servers."""
+        self.content, self.tag = content, hashlib.md5(content).hexdigest()
 
 
 class StubArchive:
@@ -50,41 +73,70 @@ class StubArchive:
         self.dandiset = dandiset
         self.published = published
         self.assets: dict[str, StubAsset] = {}
+        #: Of both servers, in order: method, path with query, headers.
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        #: Of bodies of assets, as far as they were sent.
+        self.bytes_sent = 0
         self.token: str | None = None
         #: Status and body given to every request of the API, where set.
         self.answer: tuple[int, bytes] | None = None
+        #: Whether the list of assets can carry their metadata, as the archive's can.
+        self.lists_metadata = True
+        #: Whether the API gives the bytes itself.
+        self.keeps_bytes = False
+        #: Seconds before every answer, as on a long line.
+        self.latency = 0.0
+        #: The storage refuses every address signed with another text.
+        self.signature = "secret"
+        self.server = self._serving(self.handle)
+        self.storage = self._serving(self.handle_storage)
+
+    def _serving(self, handle: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:
         archive = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Headers and body in one packet; otherwise each answer waits for the one before to be acknowledged.
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 archive.requests.append((self.command, self.path, dict(self.headers)))
-                archive.handle(self)
+                if archive.latency:
+                    time.sleep(archive.latency)
+                try:
+                    handle(self)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        return server
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}/api"
 
+    @property
+    def storage_url(self) -> str:
+        return f"http://127.0.0.1:{self.storage.server_address[1]}/blobs"
+
     def __enter__(self) -> StubArchive:
-        self.thread.start()
+        for server in (self.server, self.storage):
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        for server in (self.server, self.storage):
+            server.shutdown()
+            server.server_close()
 
-    def add(self, path: str, content: bytes, **behaviour: Any) -> StubAsset:
+    def add(self, path: str, content: bytes | mmap, **behaviour: Any) -> StubAsset:
         asset = StubAsset(path, content, str(uuid.uuid5(uuid.NAMESPACE_URL, path + str(len(self.assets)))), **behaviour)
+        asset.blob = asset.blob or asset.asset_id
         self.assets[asset.asset_id] = asset
         return asset
 
@@ -94,11 +146,18 @@ class StubArchive:
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
+    def handle_storage(self, request: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(request.path)
+        found = [asset for asset in self.assets.values() if f"/blobs/{asset.blob}" == parts.path]
+        if not found:
+            self._send(request, 404, b"<Error><Code>NoSuchKey</Code></Error>")
+        elif parts.query != f"signature={self.signature}" and self.signature:
+            self._send(request, 403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+        else:
+            self._blob(request, found[0])
+
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(request.path)
-        if parts.path.startswith("/blobs/"):
-            self._blob(request, self.assets[parts.path.split("/")[2]])
-            return
         if self.answer is not None:
             self._send(request, *self.answer)
             return
@@ -113,9 +172,13 @@ class StubArchive:
             (r"/api/dandisets/(\d{6})/versions/([^/]+)/assets/([^/]+)/", self._asset_metadata),
         ]
         download = re.fullmatch(r"/api/(?:dandisets/\d{6}/versions/[^/]+/)?assets/([^/]+)/download/", parts.path)
-        if download:
+        if download and download[1] in self.assets:
+            asset = self.assets[download[1]]
+            if self.keeps_bytes:
+                self._blob(request, asset)
+                return
             request.send_response(302)
-            request.send_header("Location", f"/blobs/{download[1]}?signature=secret")
+            request.send_header("Location", f"{self.storage_url}/{asset.blob}?signature={self.signature}")
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
@@ -137,26 +200,48 @@ class StubArchive:
         request.wfile.write(body)
 
     def _blob(self, request: BaseHTTPRequestHandler, asset: StubAsset) -> None:
-        if asset.download_status != 200:
-            self._send(request, asset.download_status, b"{}")
+        if asset.silent_for:
+            time.sleep(asset.silent_for)
+        status = asset.first_statuses.pop(0) if asset.first_statuses else asset.download_status
+        if status != 200:
+            self._send(request, status, b"{}")
             return
         body = asset.content if asset.sent is None else asset.sent
-        start = 0
-        wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        if wanted:
+        start, stop = 0, len(body)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+        if wanted and not asset.ignores_ranges:
             start = int(wanted[1])
+            stop = min(int(wanted[2]) + 1, len(body)) if wanted[2] else len(body)
+            if start >= len(body):
+                self._send(request, 416, b"")
+                return
+            stated = start + asset.states_shifted_range
             request.send_response(206)
-            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            request.send_header("Content-Range", f"bytes {stated}-{stated + stop - start - 1}/{len(body)}")
+            start, stop = start + asset.shifts_range, stop + asset.shifts_range
         else:
             request.send_response(200)
+        tag = asset.tag or asset.stated_digests().get("dandi:dandi-etag", "")
+        if tag:
+            request.send_header("ETag", f'"{tag}"')
         if asset.announces_length:
-            request.send_header("Content-Length", str(len(body) - start))
-        request.send_header("Connection", "close")
+            request.send_header("Content-Length", str(stop - start))
+        breaks = bool(asset.breaks_after)
+        if breaks or not asset.announces_length:
+            request.send_header("Connection", "close")
+            request.close_connection = True
         request.end_headers()
-        stop = asset.breaks_after.pop(0) if asset.breaks_after else len(body)
-        request.wfile.write(body[start:stop])
+        stop = min(stop, start + asset.breaks_after.pop(0)) if breaks else stop
+        step = 1 if asset.drips else _PIECE
+        for begin in range(start, stop, step):
+            if asset.drips:
+                request.wfile.flush()
+                time.sleep(asset.drips)
+            piece = body[begin : min(begin + step, stop)]
+            # Counted first: the client is ahead of this thread as soon as it has the bytes.
+            self.bytes_sent += len(piece)
+            request.wfile.write(piece)
         request.wfile.flush()
-        request.close_connection = True
 
     def _version(self, name: str) -> dict[str, Any]:
         return {
@@ -202,20 +287,26 @@ class StubArchive:
         return {
             "path": asset.path,
             "contentSize": len(asset.content),
-            "contentUrl": [f"{self.url.removesuffix('/api')}/blobs/{asset.asset_id}"],
+            "contentUrl": [f"{self.url}/assets/{asset.asset_id}/download/", f"{self.storage_url}/{asset.blob}"],
             "digest": asset.stated_digests(),
             "blobDateModified": CREATED,
+            **asset.metadata,
         }
 
     def _list(self, query: dict[str, str], dandiset: str, version: str) -> dict[str, Any] | None:
         if dandiset != self.dandiset or version not in (self.published, "draft"):
             return None
+        # The archive knows no pattern but the star.
+        pattern = re.sub(r"([\[\]?])", r"[\1]", query.get("glob", "*"))
         found = [
-            self._record(asset)
+            self._record(asset) | ({"metadata": self._metadata(asset)} if self._wants_metadata(query) else {})
             for asset in self.assets.values()
-            if fnmatch.fnmatchcase(asset.path, query.get("glob", "*"))
+            if fnmatch.fnmatchcase(asset.path, pattern)
         ]
         return {"count": len(found), "next": None, "previous": None, "results": found}
+
+    def _wants_metadata(self, query: dict[str, str]) -> bool:
+        return self.lists_metadata and query.get("metadata") == "true"
 
     def _asset_info(self, query: dict[str, str], dandiset: str, version: str, asset: str) -> dict[str, Any] | None:
         if asset not in self.assets:
