@@ -426,7 +426,7 @@ def _contents(root: h5py.File, conventions: Conventions) -> _Contents:
         tables=_tables(root, conventions),
         interval=(min(start for start, _ in intervals), max(stop for _, stop in intervals)) if intervals else None,
         pixel_bytes=_pixel_bytes(root),
-        n_objects=n_objects + len(root.get("acquisition", ())),
+        n_objects=n_objects + sum(not _is_stack(item) for item in root.get("acquisition", {}).values()),
     )
 
 
@@ -461,6 +461,12 @@ def _tables(root: h5py.File, conventions: Conventions) -> dict[str, npt.NDArray[
         for name, table in root.get(place, {}).items()
         if isinstance(table, h5py.Group) and "start_time" in table and name not in conventions.no_stimulus_tables
     }
+
+
+def _is_stack(item: Any) -> bool:
+    """Whether an acquisition is the raw imaging, which tells nothing more and makes a file many times as large."""
+    data = item.get("data") if isinstance(item, h5py.Group) else None
+    return isinstance(data, h5py.Dataset) and data.ndim > 2
 
 
 def _pixel_bytes(root: h5py.File) -> int:

@@ -26,6 +26,9 @@ __all__ = ["read_session"]
 
 Source = str | PathLike[str]
 
+#: What contents of a kind or shape that no room foresaw raise, and HDF5 where it cannot read.
+_UNFORESEEN = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError)
+
 
 def read_session(
     source: Source | Sequence[Source],
@@ -106,7 +109,7 @@ def _session_of(
         if presentations.empty:
             file.note("warning", "", "no stimulus presentations")
         provenance = file.provenance()
-        return Session(
+        session = Session(
             key=_key(file.stem),
             traces=traces,
             cells=cells.assign(source_file=provenance.path),
@@ -122,9 +125,15 @@ def _session_of(
             candidates=candidates,
             on_close=file.close,
         )
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as problem:
+        file.raise_if_broken()
+        return session
+    except Exception as problem:
         file.close()
-        raise unreadable_contents(file.location, problem) from problem
+        # What looks like damage may be a line that broke.
+        file.raise_if_broken()
+        if isinstance(problem, _UNFORESEEN):
+            raise unreadable_contents(file.location, problem) from problem
+        raise
     except BaseException:
         file.close()
         raise
