@@ -12,6 +12,7 @@ from itertools import takewhile
 from os import PathLike
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +37,7 @@ _FULL_SCALE = 255.0
 _WHOLE_NUMBER_RANGES: tuple[tuple[float, float], ...] = ((0.0, 1.0), (0.0, 255.0), (0.0, 4095.0), (0.0, 65535.0))
 _SIGNED_RANGES: tuple[tuple[float, float], ...] = ((-1.0, 1.0),)
 _FLOAT_RANGES: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
-_REMEDY = "in a copy of the file, store the pixels as uint8 from 0 to 255, or state bits_per_pixel"
+_REMEDY = "in a copy of the file, store the pixels as uint8 from 0 to 255"
 #: Names of picture sets that share fewer letters than this at their beginning are not related.
 _RELATED_LETTERS = 4
 #: Frames are read as one slice where at least one in so many of it is wanted: compressed chunks hold many frames.
@@ -74,7 +75,7 @@ class StoredFrames(Template):
         self._path = file.path_of(series)
         self._note = file.note
         self._data = series.data
-        self._bits = getattr(series, "bits_per_pixel", None)
+        self._bits = _bit_depth(series)
         shape = np.shape(series.data)
         self.n_frames, self.height, self.width = int(shape[0]), int(shape[1]), int(shape[2])
         self._scale: tuple[float, float] | None = None
@@ -107,7 +108,9 @@ class StoredFrames(Template):
             scaled = (pixels.astype(np.float64) - low) * (_FULL_SCALE / (high - low))
             if not np.isfinite(scaled).all() or scaled.min() < -0.5 or scaled.max() > _FULL_SCALE + 0.5:
                 raise self._refusal(
-                    "pixels beyond the range of the sampled frames, or NaN", f"{low:g} to {high:g}", _REMEDY
+                    "pixels beyond the range that the bit depth or the sampled frames say, or NaN",
+                    f"{low:g} to {high:g}",
+                    _REMEDY,
                 )
             pixels = np.rint(scaled).clip(0, _FULL_SCALE).astype(np.uint8)
         return luminance(pixels) if pixels.ndim == 4 else pixels
@@ -118,7 +121,7 @@ class StoredFrames(Template):
             if pixels.dtype == np.uint8:
                 self._scale = self._range_of_bytes(pixels)
             elif self._bits and pixels.dtype.kind in "iu":
-                self._scale = (0.0, float(2 ** int(self._bits) - 1))
+                self._scale = (0.0, float(2**self._bits - 1))
             else:
                 self._scale = self._range_of_numbers()
         return (0.0, _FULL_SCALE) if self._scale is None else self._scale
@@ -155,6 +158,15 @@ class StoredFrames(Template):
 
     def _refusal(self, found: str, expected: str, remedy: str | None = None) -> SessionError:
         return SessionError(found, expected=expected, remedy=remedy, file=self._file, object_path=self._path)
+
+
+def _bit_depth(series: Any) -> int | None:
+    """``bits_per_pixel``, which NWB has given up: where pynwb drops it, it is in the file still."""
+    stated = getattr(series, "bits_per_pixel", None)
+    if stated is None and isinstance(series.data, h5py.Dataset):
+        stored = series.data.parent.get("bits_per_pixel")
+        stated = stored[()] if isinstance(stored, h5py.Dataset) and stored.shape == () else None
+    return None if stated is None else int(stated)
 
 
 class StoredImages(StoredFrames):

@@ -11,7 +11,8 @@ from pynwb.image import GrayscaleImage, ImageSeries, RGBImage
 
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions import Session, read_session
-from tests.nwb_files import add_images, add_movie, new_file, pixels_of, write
+from nwb_mivae.sessions.templates import Excerpt
+from tests.nwb_files import add_images, add_movie, add_table, new_file, pixels_of, write
 
 
 def template_of(tmp_path: Path, pixels: Any) -> Any:
@@ -177,3 +178,120 @@ def test_a_file_that_is_no_movie_is_missing_with_the_reason(tmp_path: Path) -> N
     (tmp_path / "movies" / "one.mp4").write_bytes(b"no film")
     with read_session(write(nwbfile, tmp_path / "a.nwb"), stimulus_folder=tmp_path / "movies") as session:
         assert "cannot be read as a movie" in session.missing_templates["one.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [("scene", ""), ("", ".tiff"), ("im_2017_", "_warped"), ("set2 picture ", " of 118"), ("x", "y")],
+)
+def test_pictures_are_counted_whatever_stands_around_their_numbers(tmp_path: Path, prefix: str, suffix: str) -> None:
+    nwbfile = new_file()
+    images = [
+        GrayscaleImage(name=f"{prefix}{number}{suffix}", data=np.full((4, 5), number, np.uint8))
+        for number in range(120)
+    ]
+    nwbfile.add_stimulus_template(Images(name="set", description="x", images=images[::-1]))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.templates["set"].read(np.arange(120))[:, 0, 0].tolist() == list(range(120))
+
+
+def test_pictures_without_numbers_are_counted_as_a_guess(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    images = [GrayscaleImage(name=name, data=np.full((4, 5), 9, np.uint8)) for name in ("cat", "dog")]
+    nwbfile.add_stimulus_template(Images(name="set", description="x", images=images))
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert any("without numbers in their names" in finding.message for finding in session.findings)
+
+
+def with_bits(path: Path, bits: int | None) -> Path:
+    """A file whose film states its bit depth, which pynwb only reads."""
+    if bits is not None:
+        with h5py.File(path, "r+") as file:
+            file["stimulus/templates/film"]["bits_per_pixel"] = np.int32(bits)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "bits", "expected", "guessed"),
+    [
+        ([0, 4095, 2048], 12, [0, 255, 128], None),
+        ([0, 4095, 2048], None, [0, 255, 128], "taken as 0 to 4095"),
+        ([0, 65535, 32768], None, [0, 255, 128], "taken as 0 to 65535"),
+        ([0, 1, 1], None, [0, 255, 255], "taken as 0 to 1"),
+        ([0, 1023, 512], 10, [0, 255, 128], None),
+    ],
+)
+def test_deeper_pixels_are_scaled_by_their_bit_depth(
+    tmp_path: Path, values: list[int], bits: int | None, expected: list[int], guessed: str | None
+) -> None:
+    nwbfile = new_file()
+    pixels = np.broadcast_to(np.array(values, dtype=np.uint16)[:, None, None], (3, 4, 5))
+    add_movie(nwbfile, "film", pixels)
+    with read_session(with_bits(write(nwbfile, tmp_path / "a.nwb"), bits)) as session:
+        assert session.templates["film"].read(np.arange(3))[:, 0, 0].tolist() == expected
+        guesses = [finding.message for finding in session.findings if finding.level == "guess"]
+    assert any(guessed in message for message in guesses) if guessed else not guesses
+
+
+def test_pixels_beyond_the_stated_bit_depth_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", np.full((3, 4, 5), 5000, dtype=np.uint16))
+    with (
+        read_session(with_bits(write(nwbfile, tmp_path / "a.nwb"), 12)) as session,
+        pytest.raises(SessionError, match="beyond the range") as caught,
+    ):
+        session.templates["film"].read(np.arange(3))
+    assert "uint8" in (caught.value.remedy or "")
+
+
+def test_bytes_of_0_and_1_are_black_and_white(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5) % 2)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert set(np.unique(session.templates["film"].read(np.arange(3)))) == {0, 255}
+        assert any("0 and 1 only were stretched" in finding.message for finding in session.findings)
+
+
+def test_a_dark_beginning_is_not_taken_for_black_and_white(tmp_path: Path) -> None:
+    pixels = np.zeros((9, 4, 5), dtype=np.uint8)
+    pixels[1:] = np.arange(1, 9)[:, None, None]
+    template = template_of(tmp_path, pixels)
+    assert template.read(np.array([0, 1]))[:, 0, 0].tolist() == [0, 1]
+    assert template.read(np.array([8]))[0, 0, 0] == 8
+
+
+def test_a_black_movie_stays_black_until_something_is_seen(tmp_path: Path) -> None:
+    pixels = np.zeros((9, 4, 5), dtype=np.uint8)
+    pixels[3] = 200
+    template = template_of(tmp_path, pixels)
+    assert template.read(np.array([0])).max() == 0
+    assert template.read(np.array([3])).max() == 200
+
+
+def test_a_name_that_is_written_otherwise_is_a_guess(tmp_path: Path) -> None:
+    for stated, guessed in (("film_1", False), ("film_1_presentations", False), ("Film 1", True)):
+        nwbfile = new_file()
+        add_movie(nwbfile, "film_1_template", pixels_of(3))
+        add_table(nwbfile, "shown", start_time=[0.0], stop_time=[0.04], stimulus_name=[stated], frame=[1])
+        with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+            assert session.presentations["template"].tolist() == ["film_1_template"]
+            assert any("written otherwise" in item.message for item in session.findings) == guessed
+
+
+def test_clips_whose_digits_run_together_are_two(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    for first, name in enumerate(("clip1_0", "clip10")):
+        add_movie(nwbfile, name, pixels_of(3, first=10 * first))
+    columns = {"stimulus_name": ["clip10_presentations", "clip1_0_presentations"], "frame": [0, 0]}
+    add_table(nwbfile, "shown", start_time=[0.0, 0.04], stop_time=[0.04, 0.08], **columns)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.presentations["template"].tolist() == ["clip10", "clip1_0"]
+
+
+def test_an_excerpt_counts_from_its_own_beginning(tmp_path: Path) -> None:
+    whole = template_of(tmp_path, pixels_of(30))
+    excerpt = Excerpt("part", whole, 10, 5)
+    assert excerpt.read(np.array([4, 0]))[:, 0, 0].tolist() == [14, 10]
+    assert (excerpt.n_frames, excerpt.height, excerpt.width, excerpt.origin) == (5, 6, 8, "file")
+    with pytest.raises(SessionError, match="asked for"):
+        excerpt.read(np.array([5]))
