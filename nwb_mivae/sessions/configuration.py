@@ -62,7 +62,7 @@ class SessionsConfiguration(Configuration):
         None, gt=0, description="Hz of the clock spikes were sorted on, where the file does not say; empty for 30000"
     )
     micrometres_per_pixel: float | None = Field(
-        None, gt=0, description="pixel size of the imaging planes, where the file does not say"
+        None, gt=0, description="pixel size of the imaging planes, whatever the file says; empty for what it says"
     )
     grey_pause: float | None = Field(
         1.5,

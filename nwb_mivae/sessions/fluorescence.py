@@ -64,7 +64,15 @@ def delta_f_over_f(
         Window, percentile and share of the neuropil.
     """
     computed = _RunningBaseline(raw, neuropil, configuration)
-    traces = SampledTraces(computed.read, raw.timestamps, raw.n_cells, kind="dff", unit="dF/F", path=raw.path)
+    traces = SampledTraces(
+        computed.read,
+        raw.timestamps,
+        raw.n_cells,
+        kind="dff",
+        unit="dF/F",
+        path=raw.path,
+        preferred_rows=raw.preferred_rows,
+    )
     return ComputedDff(traces, computed.n_low, computed.n_constant)
 
 

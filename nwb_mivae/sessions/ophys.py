@@ -182,6 +182,14 @@ def read_series(
         file.note(
             "info", parts[0].path, f"{len(chosen)} planes on {clock_text}, {sum(map(len, tables))} cells together"
         )
+    together = max(len(clock) for clock in clocks)
+    if together > 1:
+        file.note(
+            "guess",
+            parts[0].path,
+            f"{together} planes have the same times; if they were imaged in turn, which the file does not say, samples "
+            f"are up to {1.0 / parts[0].rate:.3g} s later than that",
+        )
     traces = parts[0] if len(parts) == 1 else MultiPlaneTraces(parts)
     return traces, pd.concat(tables, ignore_index=True)
 
@@ -266,7 +274,7 @@ def _side_by_side(parts: Sequence[SampledTraces]) -> SampledTraces:
         kind=parts[0].kind,
         unit=parts[0].unit,
         path=parts[0].path,
-        preferred_rows=max((part.preferred_rows or 1 for part in parts)),
+        preferred_rows=max(part.preferred_rows or 1 for part in parts),
     )
 
 
