@@ -25,6 +25,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: Bytes of traces, and of aligned activity, that are in memory at a time.
 _CHUNK_BYTES = 1 << 26
+#: Bytes of spike counts in memory at a time; for each of these parts all spikes of a file are read once.
+_COUNT_BYTES = 1 << 28
 #: Bytes up to which whole storage chunks are read, so that none is decompressed twice.
 _STORAGE_CHUNK_BYTES = 1 << 27
 #: Weights of samples that only rounding of the times brought into a frame.
@@ -105,12 +107,10 @@ def count_spikes(
     valid = _within(start, stop, trains.observed) & ~masked
     cells = np.arange(trains.n_cells)
     rows = activity_rows((len(start), len(cells)), workspace)
-    step = len(start) if workspace is None else max(1, _CHUNK_BYTES // (4 * len(cells)))
+    step = len(start) if workspace is None else max(1, _COUNT_BYTES // (4 * len(cells)))
     for first in range(0, len(start), step):
         frames = slice(first, min(first + step, len(start)))
-        counts = counts_in_intervals(
-            _between(trains, start[first], stop[frames][-1]), start[frames], stop[frames], cells
-        )
+        counts = counts_in_intervals(trains, start[frames], stop[frames], cells)
         counts[~valid[frames]] = 0
         rows.write(first, counts)
     return AlignedActivity(rows.finish(), valid, cells, ())
@@ -301,19 +301,6 @@ def _sample_borders(matrix: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     # A frame without samples begins where the next one with samples does.
     low[np.diff(pointer) == 0] = matrix.shape[1]
     return np.minimum.accumulate(low[::-1])[::-1], np.maximum.accumulate(high)
-
-
-def _between(trains: SpikeTrains, begin: float, end: float) -> SpikeTrains:
-    """The spikes from ``begin`` to ``end`` only."""
-    of_cell = [trains.of_cell(cell) for cell in range(trains.n_cells)]
-    inside = [times[np.searchsorted(times, begin) : np.searchsorted(times, end)] for times in of_cell]
-    return SpikeTrains(
-        np.concatenate([np.empty(0), *inside]),
-        np.cumsum([len(times) for times in inside], dtype=np.int64),
-        interval=trains.interval,
-        path=trains.path,
-        observed=trains.observed,
-    )
 
 
 def _within(start: FloatArray, stop: FloatArray, intervals: FloatArray) -> BoolArray:

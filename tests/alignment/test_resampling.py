@@ -81,6 +81,12 @@ def test_counts_equal_counting_by_hand_and_add_up(seed, n_spikes, contiguous):
             assert counts[:, column].sum() == np.sum((trains[cell] >= edges[0]) & (trains[cell] < edges[-1]))
 
 
+def test_spikes_without_a_time_and_no_intervals_count_nothing():
+    spikes = spiking([[0.1, 0.2, np.nan]], (0.0, 1.0))
+    assert counts_in_intervals(spikes, np.array([0.0]), np.array([1.0]), np.array([0])).tolist() == [[2.0]]
+    assert counts_in_intervals(spikes, np.empty(0), np.empty(0), np.array([0])).shape == (0, 1)
+
+
 def test_interpolation_leaves_long_stretches_without_values_at_the_median():
     timestamps = np.arange(0.0, 10.0, 0.1)
     values = timestamps.copy()
