@@ -40,6 +40,9 @@ from nwb_mivae.sessions.session import Finding
 
 __all__ = ["SAME_TIME", "SourceGroup", "find_groups", "group_sources", "instant", "source_name"]
 
+#: What a file that is damaged, or no NWB 2 file, raises where something of it is asked for.
+_UNREADABLE = (NwbMivaeError, OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError)
+
 #: Seconds by which the start times of one presentation may differ between two files of a session.
 SAME_TIME = 1e-3
 
@@ -78,7 +81,7 @@ def group_sources(
 def find_groups(sources: Sequence[Source], *, configuration: SessionsConfiguration | None = None) -> list[SourceGroup]:
     """Find the files that are imaging planes of one session, and those that hold one recording several times over.
 
-    A file that cannot be read is a group of its own; reading it says why.
+    A file that cannot be read is a group of its own.
 
     Parameters
     ----------
@@ -90,13 +93,15 @@ def find_groups(sources: Sequence[Source], *, configuration: SessionsConfigurati
     settings = SessionsConfiguration() if configuration is None else configuration
     conventions = load_conventions(settings.conventions)
     names = list(dict.fromkeys(fspath(source) for source in sources))
-    identities = {name: _identity(name, conventions) for name in names}
-    alike: dict[tuple[str, ...], list[_Identity]] = {}
-    for name, identity in identities.items():
-        alike.setdefault(("", name) if identity is None else identity.bucket, []).append(
-            _Identity(source=name) if identity is None else identity
-        )
     groups: list[SourceGroup] = []
+    alike: dict[tuple[str, ...], list[_Identity]] = {}
+    for name in names:
+        try:
+            identity = _identity(name, conventions)
+        except _UNREADABLE as problem:
+            groups.append(_unread(name, problem))
+        else:
+            alike.setdefault(identity.bucket, []).append(identity)
     for bucket in alike.values():
         groups += [SourceGroup((bucket[0].source,))] if len(bucket) == 1 else _groups_of(bucket, settings, conventions)
     order = {name: number for number, name in enumerate(names)}
@@ -191,9 +196,8 @@ def _groups_of(
         try:
             with _opened(identity.source) as root:
                 files.append(_File(identity, _contents(root, conventions)))
-        except (NwbMivaeError, OSError, RuntimeError, ValueError, TypeError, KeyError):
-            # Reading the file will say what is wrong with it.
-            unread.append(SourceGroup((identity.source,)))
+        except _UNREADABLE as problem:
+            unread.append(_unread(identity.source, problem))
     # Those that tell most come first, so that the same recording is always represented by the file to be read.
     files.sort(key=lambda file: file.identity.name)
     files.sort(key=lambda file: file.tells, reverse=True)
@@ -329,29 +333,32 @@ def _opened(source: str) -> Iterator[h5py.File]:
         remote.close()
 
 
-def _identity(source: str, conventions: Conventions) -> _Identity | None:
-    """What the root says; ``None`` where the file is no NWB 2 file that can be read."""
-    try:
-        with _opened(source) as root:
-            general = root.get("general", {})
-            metadata = _lab_metadata(general)
-            named = _from_name(source_name(source), conventions)
-            annotation = general.get("mivae")
-            return _Identity(
-                source=source,
-                subject=_text(general, "subject/subject_id"),
-                start=instant(_text(root, "session_start_time")),
-                session=_first(metadata, conventions.session_id_fields) or named.get("session", ""),
-                stated_session=_text(general, "session_id"),
-                plane=_first(metadata, conventions.plane_id_fields) or named.get("plane", ""),
-                identifier=_text(root, "identifier"),
-                object_id=as_text(root.attrs.get("object_id")),
-                copy_of="" if annotation is None else as_text(annotation.attrs.get("source_object_id")),
-                annotated=annotation is not None,
-            )
-    except (NwbMivaeError, OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError):
-        # Reading the file will say what is wrong with it.
-        return None
+def _unread(source: str, problem: Exception) -> SourceGroup:
+    """A file alone. Reading it will say what is wrong with it, unless only the line was broken for a moment."""
+    found = problem.found if isinstance(problem, NwbMivaeError) else " ".join(str(problem).split())
+    why = f"it was not compared with other files, of which it may be a plane or a copy: {found}"
+    return SourceGroup((source,), (Finding("warning", "", why),))
+
+
+def _identity(source: str, conventions: Conventions) -> _Identity:
+    """What the root says."""
+    with _opened(source) as root:
+        general = root.get("general", {})
+        metadata = _lab_metadata(general)
+        named = _from_name(source_name(source), conventions)
+        annotation = general.get("mivae")
+        return _Identity(
+            source=source,
+            subject=_text(general, "subject/subject_id"),
+            start=instant(_text(root, "session_start_time")),
+            session=_first(metadata, conventions.session_id_fields) or named.get("session", ""),
+            stated_session=_text(general, "session_id"),
+            plane=_first(metadata, conventions.plane_id_fields) or named.get("plane", ""),
+            identifier=_text(root, "identifier"),
+            object_id=as_text(root.attrs.get("object_id")),
+            copy_of="" if annotation is None else as_text(annotation.attrs.get("source_object_id")),
+            annotated=annotation is not None,
+        )
 
 
 def _text(group: Any, path: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO
 
-from nwb_mivae.sessions import SessionsConfiguration, find_groups, group_sources
+from nwb_mivae.errors import ArchiveError
+from nwb_mivae.sessions import SessionsConfiguration, find_groups, group_sources, grouping
 from nwb_mivae.sessions.grouping import source_name
 from tests.nwb_files import pixels_of
 from tests.plane_files import START, frame_onsets, write_plane, write_planes
@@ -219,6 +220,23 @@ def test_files_that_cannot_be_read_are_groups_of_their_own(tmp_path):
     assert names(group_sources([text, *paths, cut, missing])) == [
         ["text.nwb"], [path.name for path in paths], ["cut.nwb"], ["missing.nwb"],
     ]  # fmt: skip
+
+
+def test_a_file_that_could_not_be_compared_is_said_to_be(tmp_path, monkeypatch):
+    """A line that broke while files were compared may hold while they are read."""
+    paths = write_planes(tmp_path)
+    contents = grouping._contents
+
+    def broken(root, conventions):
+        if Path(root.filename) == paths[1]:
+            raise ArchiveError("no answer within ten seconds")
+        return contents(root, conventions)
+
+    monkeypatch.setattr(grouping, "_contents", broken)
+    first, second = find_groups(paths)
+    assert (first.sources, second.sources) == ((str(paths[0]),), (str(paths[1]),))
+    assert "not compared with other files" in second.findings[0].message
+    assert "no answer" in second.findings[0].message
 
 
 def test_grouping_reads_no_traces(tmp_path, monkeypatch):
