@@ -36,7 +36,9 @@ def test_mean_over_interval_is_exact_at_any_ratio_of_rates(seed, sampling, frame
     for row in np.flatnonzero(weights.known)[:40]:
         for cell in range(3):
             by_hand = mean_by_hand(timestamps, values[:, cell], start[row], stop[row])
-            assert result[row, cell] == pytest.approx(by_hand, abs=2e-5)
+            # An interval may reach a microsecond beyond the samples, and is the mean of what is inside.
+            tolerance = 2e-5 + 2e-6 * frames * np.ptp(values[:, cell])
+            assert result[row, cell] == pytest.approx(by_hand, abs=tolerance)
 
 
 def test_noise_faster_than_the_frames_is_averaged_away():
