@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["frame_digests", "resize_frames"]
+__all__ = ["DIGEST_BYTES", "frame_digests", "resize_frames"]
 
+#: Length of a digest.
 DIGEST_BYTES = 16
 
 
@@ -52,8 +53,10 @@ def _axis_weights(source: int, target: int) -> npt.NDArray[np.float32]:
 
 def frame_digests(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """BLAKE2b digest of every frame's pixels, (n, 16) uint8."""
-    digests = np.empty((len(frames), DIGEST_BYTES), dtype=np.uint8)
-    for number, frame in enumerate(frames):
-        digest = hashlib.blake2b(np.ascontiguousarray(frame).tobytes(), digest_size=DIGEST_BYTES).digest()
-        digests[number] = np.frombuffer(digest, dtype=np.uint8)
-    return digests
+    size = frames[0].size if len(frames) else 0
+    data = np.ascontiguousarray(frames).reshape(-1).data
+    digests = [
+        hashlib.blake2b(data[first : first + size], digest_size=DIGEST_BYTES).digest()
+        for first in range(0, len(frames) * size, max(1, size))
+    ]
+    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)

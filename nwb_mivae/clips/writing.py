@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import uuid
@@ -31,7 +32,7 @@ import numpy.typing as npt
 from nwb_mivae.alignment import AlignedSession
 from nwb_mivae.clips.activity_file import write_activity
 from nwb_mivae.clips.configuration import ClipsConfiguration
-from nwb_mivae.clips.frame_bank import frames_of_bank, new_bank, write_in_order
+from nwb_mivae.clips.frame_bank import new_bank, open_bank, write_in_order
 from nwb_mivae.clips.frames import frame_digests, resize_frames
 from nwb_mivae.clips.store import FORMAT, FORMAT_VERSION, ClipStore
 from nwb_mivae.errors import NwbMivaeError, OutputError, StoreError
@@ -87,10 +88,9 @@ class StoreWriter:
             for leftover in place.glob(".*.partial*"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         self._prepared = {entry["fingerprint"]: entry for entry in _session_records(self._path)}
-        self._known: set[bytes] = set()
-        for bank in (self._path / "stimulus.npy", *sorted((self._path / "staged").glob("*.npy"))):
-            for _, digests in frames_of_bank(bank, self._shape):
-                self._known.update(digest.tobytes() for digest in digests)
+        banks = (self._path / "stimulus.npy", *sorted((self._path / "staged").glob("*.npy")))
+        self._banks = [open_bank(bank, self._shape) for bank in banks]
+        self._known = {key for bank in self._banks for key in bank.keys}
 
     @property
     def _shape(self) -> tuple[int, int]:
@@ -317,7 +317,7 @@ class StoreWriter:
     def _stage_frames(self, aligned: AlignedSession, shown: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.uint8]:
         """Digest (n, 16) of every shown (template, frame); frames not known yet are written into ``staged/``."""
         digests: list[npt.NDArray[np.uint8]] = []
-        staged: set[bytes] = set()
+        known = set(self._known)
         # Frames staged before an interruption, or by this session from other inputs, are still good.
         earlier = len(list((self._path / "staged").glob(f"{name}.*.npy")))
         with ExitStack() as stack:
@@ -327,16 +327,18 @@ class StoreWriter:
                 digests.append(chunk)
                 new = []
                 for number, digest in enumerate(chunk):
-                    if (key := digest.tobytes()) not in self._known and key not in staged:
-                        staged.add(key)
+                    if (key := digest.tobytes()) not in known:
+                        known.add(key)
                         new.append(number)
                 if new:
                     if bank is None:
                         target = self._path / "staged" / f"{name}.{earlier}.npy"
                         bank = stack.enter_context(new_bank(target, self._shape))
-                    bank.append(frames[new])
+                    bank.append(frames if len(new) == len(frames) else frames[new], chunk[new])
+            if bank is not None:
+                self._banks.append(bank.finish())
         # Only now are they on disk: had reading failed half-way, another session would have to stage them.
-        self._known |= staged
+        self._known = known
         return np.concatenate(digests)
 
     def _read_frames(self, aligned: AlignedSession, shown: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
@@ -363,17 +365,24 @@ class StoreWriter:
             with whole_file(folder / "stimulus_row.npy") as beside:
                 np.save(beside, rows[frame_index], allow_pickle=False)
         target = self._path / "stimulus.npy"
-        sources = (target, *sorted((self._path / "staged").glob("*.npy")))
-        with whole_file(target) as beside:
-            missing, blank = write_in_order(beside, self._shape, row_of, sources)
-            if missing:
-                raise StoreError(
-                    f"{missing} stimulus frames that are not in the folder any more",
-                    expected="a folder nothing else writes to",
-                    remedy="remove the folder and prepare it again",
-                    file=self._path,
-                )
-        return self._stimulus_entry(blank)
+        uniform: set[bytes] = set()
+        for bank in self._banks:
+            uniform.update(key for key, is_uniform in zip(bank.keys, bank.uniform, strict=True) if is_uniform)
+        whole = next((bank for bank in self._banks if bank.holds_just(row_of)), None)
+        if whole is not None:
+            # All that a first session shows, or what was there before.
+            os.replace(whole.path, target)
+        else:
+            with whole_file(target) as beside:
+                missing = write_in_order(beside, self._shape, row_of, self._banks)
+                if missing:
+                    raise StoreError(
+                        f"{missing} stimulus frames that are not in the folder any more",
+                        expected="a folder nothing else writes to",
+                        remedy="remove the folder and prepare it again",
+                        file=self._path,
+                    )
+        return self._stimulus_entry(sorted(row for key, row in row_of.items() if key in uniform))
 
 
 def folder_name(key: str) -> str:

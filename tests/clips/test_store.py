@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -144,6 +145,50 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 def test_a_store_of_nothing_is_refused(tmp_path):
     with pytest.raises(StoreError, match="no session"):
         StoreWriter(tmp_path / "store", ClipsConfiguration(), {}).finish()
+
+
+def test_frames_of_a_session_that_could_not_be_read_are_taken_from_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("nwb_mivae.clips.writing"), "CHUNK_BYTES", 4 * 6 * 8 * 5)
+    broken, whole = one_session("a"), one_session("b")
+    reads = []
+    template = broken.templates[0]
+    pixels = template.frames
+
+    def failing(frames):
+        reads.append(len(frames))
+        if len(reads) > 2:
+            raise StoreError("a movie that breaks off")
+        return pixels[frames]
+
+    template.read = failing
+    configuration = ClipsConfiguration(height=6, width=8)
+    writer = StoreWriter(tmp_path / "store", configuration, {})
+    with pytest.raises(StoreError, match="breaks off"):
+        writer.add(broken, source={"path": "a.nwb", "sha256": None}, fingerprint="a")
+    assert reads == [5, 5, 5]
+    writer.add(whole, source={"path": "b.nwb", "sha256": None}, fingerprint="b")
+    store = writer.finish()
+    assert list(store.sessions) == ["b"]
+    assert np.array_equal(store.stimulus[store.sessions["b"].stimulus_row[:20]], pixels)
+    assert sorted(path.name for path in store.path.iterdir()) == ["manifest.json", "sessions", "stimulus.npy"]
+
+
+def test_a_workspace_is_removed_whatever_happens(tmp_path):
+    writer = StoreWriter(tmp_path / "store", ClipsConfiguration(height=6, width=8), {})
+
+    def fails():
+        with writer.workspace() as workspace:
+            assert workspace.parent == tmp_path / "store"
+            (workspace / "activity.npy").write_bytes(b"much")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fails()
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["sessions"]
+    # One that a killed process left behind is no reason to refuse the folder, and goes.
+    (tmp_path / "store/.workspace.0123abcd.partial").mkdir()
+    StoreWriter(tmp_path / "store", ClipsConfiguration(height=6, width=8), {})
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["sessions"]
 
 
 def damage_flip(path: Path) -> None:
