@@ -43,6 +43,8 @@ _REQUEST_BYTES = 8 * 1024**2
 #: Sequential reads fetch this share of what they read so far beforehand, so that at most so much is fetched in vain.
 _READ_AHEAD_SHARE = 8
 _READ_AHEAD_BYTES = 1024**2
+_RUNS = 16
+_WAITING_BYTES = 2 * _REQUEST_BYTES + _RUNS * _READ_AHEAD_BYTES
 
 
 def open_remote(source: str) -> RemoteFile:
@@ -123,34 +125,43 @@ class _Ranges:
     def __init__(self, blob: Blob, size: int) -> None:
         self._blob = blob
         self._size = size
-        self._start, self._held = 0, b""
-        self._sequential = 0
+        #: Parts that were fetched and not yet asked for, by where they start; the oldest first.
+        self._waiting: dict[int, bytes] = {}
+        #: Where recent sequential reads have come to, and how much they read. Several go on side by side: HDF5 puts the
+        #: chunks at the edges of a dataset, and the index of them all, elsewhere.
+        self._runs: dict[int, int] = {}
         #: How far the read goes that the next part is for.
         self.wanted = 0
         self.failure: ArchiveError | None = None
 
     def hold(self, start: int, content: bytes) -> None:
-        """Keep bytes that were fetched already."""
-        self._start, self._held = start, content
+        """Keep the parts of what was fetched until they are asked for."""
+        for offset in range(0, len(content), PART_BYTES):
+            self._waiting[start + offset] = content[offset : offset + PART_BYTES]
+        while len(self._waiting) * PART_BYTES > _WAITING_BYTES:
+            self._waiting.pop(next(iter(self._waiting)))
 
     def get(self, url: str, headers: dict[str, str]) -> _Answer:  # noqa: ARG002
-        first, last = headers["Range"].removeprefix("bytes=").split("-")
-        start, stop = int(first), int(last) + 1
+        start = int(headers["Range"].removeprefix("bytes=").split("-")[0])
         try:
-            if not self._start <= start < stop <= self._start + len(self._held):
-                self._fetch(start, stop)
+            if start not in self._waiting:
+                self._fetch(start)
         except ArchiveError as problem:
             self.failure = problem
             return _Answer(410)
-        return _Answer(206, self._held[start - self._start : stop - self._start])
+        return _Answer(206, self._waiting.pop(start))
 
-    def _fetch(self, start: int, stop: int) -> None:
-        ended = self._start + len(self._held)
-        self._sequential = self._sequential + len(self._held) if start == ended else 0
-        ahead = min(self._sequential // _READ_AHEAD_SHARE, _READ_AHEAD_BYTES)
-        parts = -(-max(stop, min(self.wanted, start + _REQUEST_BYTES)) // PART_BYTES) + ahead // PART_BYTES
-        stop = min(parts * PART_BYTES, self._size)
+    def _fetch(self, start: int) -> None:
+        run = self._runs.pop(start, 0)
+        ahead = min(run // _READ_AHEAD_SHARE, _READ_AHEAD_BYTES) // PART_BYTES * PART_BYTES
+        stop = min(max(start + PART_BYTES, self.wanted), start + _REQUEST_BYTES) + ahead
+        # To the end of a part, of the file, or to what is there already.
+        stop = min(-(-stop // PART_BYTES) * PART_BYTES, self._size)
+        stop = next((part for part in range(start, stop, PART_BYTES) if part in self._waiting), stop)
         self.hold(start, self._blob.read(start, stop))
+        self._runs[stop] = run + stop - start
+        if len(self._runs) > _RUNS:
+            self._runs.pop(next(iter(self._runs)))
 
 
 class RemoteFile(io.RawIOBase):
@@ -190,7 +201,8 @@ class RemoteFile(io.RawIOBase):
         self._ranges = _Ranges(blob, self.size)
         self._ranges.hold(0, first)
         self._parts = remfile.File(
-            location,
+            # Its cache's keys begin with this; which content is meant, the cache itself knows.
+            "",
             disk_cache=cache,
             _min_chunk_size=PART_BYTES,
             _max_chunk_size=PART_BYTES,
