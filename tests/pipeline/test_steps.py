@@ -191,7 +191,8 @@ def test_moved_recordings_are_found_by_name_or_missed_by_name(finished_run: Fini
     copy = finished_run.copied_to(tmp_path)
     manifest = json.loads((copy.store / "manifest.json").read_text())
     for entry in manifest["sessions"].values():
-        entry["source"]["path"] = "/nowhere/" + Path(entry["source"]["path"]).name
+        (file,) = entry["source"]["files"]
+        file["path"] = "/nowhere/" + Path(file["path"]).name
     (copy.store / "manifest.json").write_text(json.dumps(manifest))
     key = sorted(manifest["sessions"])[0]
     written, refused = pipeline.annotate(copy.run, sessions=[key])
