@@ -269,7 +269,11 @@ def _has_own_length(catalogue: TemplateCatalogue, template: Template) -> bool:
 
 
 def _mark_pauses(showings: Showings, configuration: SessionsConfiguration) -> None:
-    """Mark pauses between standing rows of one block; what is unknown, or a movie's, is no pause."""
+    """Mark pauses between standing rows of one block; what is unknown, or a movie's, is no pause.
+
+    They are part of the stimulus where most are so short; where only some are, the animal's or the experimenter's doings
+    made them, and what was on the screen is not known.
+    """
     if configuration.grey_pause is None or len(showings) < 2:
         return
     calm = (showings.standing & showings.shown) | (showings.frame == BLANK)
@@ -281,9 +285,10 @@ def _mark_pauses(showings: Showings, configuration: SessionsConfiguration) -> No
         & (picture[1:] | picture[:-1])
         & (showings.block[1:] == showings.block[:-1])
         & (length > DISPLAY_FRAME_SECONDS)
-        & (length <= configuration.grey_pause + DISPLAY_FRAME_SECONDS)
     )
-    showings.grey_until[:-1] = np.where(pause, showings.start[1:], np.nan)
+    short = pause & (length <= configuration.grey_pause + DISPLAY_FRAME_SECONDS)
+    if 2 * short.sum() > pause.sum():
+        showings.grey_until[:-1] = np.where(short, showings.start[1:], np.nan)
 
 
 def _with_a_duration(file: OpenedFile, showings: Showings) -> Showings:

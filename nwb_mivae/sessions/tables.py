@@ -149,11 +149,12 @@ class _Rows:
             number = self.first(names.first_frame_columns)
         goes_on = goes_on and number is not None
         is_blank_table = plain(stem) in names.blank_names
+        condition = self.text(names.condition_columns)
         if self.name in names.no_stimulus_tables:
             if number is None and not self._oriented().any():
                 return None
         elif template is None and image is None and number is None:
-            named = self.is_stimulus or stem != self.name or is_blank_table
+            named = self.is_stimulus or stem != self.name or is_blank_table or condition is not None
             if not named and not self._oriented().any():
                 return None
         stated = (
@@ -198,7 +199,7 @@ class _Rows:
                     template_of, lambda name: catalogue.resolve(name, self.path) in catalogue.found
                 ).astype(bool)
             told = asked & self._told_by_parameters(stimulus)
-            sweeps = self._blank_sweeps(asked, stimulus)
+            sweeps = self._blank_sweeps(asked, stimulus) | (told & self._without_contrast())
             told &= ~sweeps
             blank |= sweeps
             parameters[told], frame[told], standing[told] = self.parameters[told], PARAMETERS, True
@@ -217,7 +218,6 @@ class _Rows:
         showings.parameters, showings.omitted, showings.standing = parameters, omitted, standing & shown
         showings.goes_on = goes_on
         showings.block = self._blocks()
-        condition = self.text(names.condition_columns)
         if condition is not None:
             showings.condition = condition
         return showings
@@ -240,6 +240,10 @@ class _Rows:
 
         codes, pairs = pd.factorize(pd.MultiIndex.from_arrays([stimulus, self.parameters]))
         return np.asarray(np.array([told(pair) for pair in pairs], dtype=bool)[codes])
+
+    def _without_contrast(self) -> npt.NDArray[np.bool_]:
+        """Rows of a grating without any contrast, which is a grey screen."""
+        return by_value(self.parameters, lambda text: parameters_from_text(text).get("contrast") == 0.0).astype(bool)
 
     def _blank_sweeps(self, asked: npt.NDArray[np.bool_], stimulus: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
         """Rows without an orientation among rows of gratings."""

@@ -243,3 +243,21 @@ def test_a_column_of_vectors_is_a_parameter_too(tmp_path: Path) -> None:
     session = opened(nwbfile, tmp_path)
     assert '"colour": 1.0' in column(session, "parameters")[0]
     assert column(session, "frame") == [0, 1]
+
+
+def test_a_grating_without_contrast_is_a_grey_screen_and_radians_are_no_degrees(tmp_path: Path) -> None:
+    """001768: numbers as text, angles in radians, an omission as a grating of contrast 0."""
+    nwbfile = new_file()
+    add_table(
+        nwbfile,
+        "Control block 2_presentations",
+        start_time=[0.0, 0.25, 0.5],
+        stop_time=[0.25, 0.5, 0.75],
+        stim_name=["Control block 2"] * 3,
+        Orientation=[str(np.pi / 4), str(np.pi / 2), "0.0"],
+        Spatial_Frequency=["0.04"] * 3,
+        Contrast=["1.0", "0.0", "1.0"],
+    )
+    session = opened(nwbfile, tmp_path)
+    assert column(session, "blank") == [False, True, False]
+    assert '"orientation": 45.0' in column(session, "parameters")[0]
