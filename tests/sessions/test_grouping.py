@@ -265,3 +265,14 @@ def test_a_real_annotated_copy_has_the_identifier_of_its_source(tmp_path):
         nwbfile.generate_new_id(recurse=False)
         writing.export(src_io=reading, nwbfile=nwbfile)
     assert len(group_sources([path, tmp_path / "b.nwb"])) == 1
+
+
+def test_files_that_name_session_and_plane_in_their_own_way_are_told_how(tmp_path):
+    (tmp_path / "ours.yaml").write_text('session_name_patterns: ["run(?P<session>[0-9]+)_z(?P<plane>[0-9]+)"]\n')
+    paths = [
+        write_plane(tmp_path / f"run7_z{plane}.nwb", plane, plane_name="plane", first_roi=0, session_id=f"7.{plane}")
+        for plane in range(2)
+    ]
+    assert len(group_sources(paths)) == 2
+    settings = SessionsConfiguration(conventions=str(tmp_path / "ours.yaml"))
+    assert len(group_sources(paths, configuration=settings)) == 1
