@@ -23,6 +23,8 @@ __all__ = ["frame_table", "prepared", "told_once"]
 _LARGEST_GAP_IN_ROWS = 1.5
 #: Where the display was late, a movie's frame is held for up to so many of its rows.
 _LONGEST_HOLD_IN_ROWS = 4.0
+#: Frames per second that no display of these experiments exceeds.
+_FASTEST_DISPLAY = 150.0
 #: Rows longer than this are not a single frame of a movie.
 _LONGEST_MOVIE_FRAME_SECONDS = 0.2
 _ROW_IS = {
@@ -217,6 +219,10 @@ def _expanded(file: OpenedFile, catalogue: TemplateCatalogue, showings: Showings
             showings.frame[row] = UNKNOWN
             showings.unknown_because = "say with which frame they begin, and no rate says which follow"
             continue
+        if not _has_own_length(catalogue, template) and template.n_frames > _FASTEST_DISPLAY * (stop - start):
+            showings.frame[row] = UNKNOWN
+            showings.unknown_because = "are shorter than the movie they name could be shown in, which states no rate"
+            continue
         onset, end = _frame_times(catalogue, template, stop - start, spread)
         first = max(0, int(showings.frame[row]))
         onset, end = onset[first:] - onset[first], end - onset[first]
@@ -271,8 +277,8 @@ def _has_own_length(catalogue: TemplateCatalogue, template: Template) -> bool:
 def _mark_pauses(showings: Showings, configuration: SessionsConfiguration) -> None:
     """Mark pauses between standing rows of one block; what is unknown, or a movie's, is no pause.
 
-    They are part of the stimulus where most are so short; where only some are, the animal's or the experimenter's doings
-    made them, and what was on the screen is not known.
+    They are part of the stimulus where most are so short; where only some are, the subject's or the experimenter's
+    doings made them, and what was on the screen is not known.
     """
     if configuration.grey_pause is None or len(showings) < 2:
         return

@@ -235,3 +235,12 @@ def test_what_is_left_out_names_no_missing_pixels(tmp_path: Path) -> None:
     session = opened(nwbfile, tmp_path)
     assert column(session, "template") == ["set_A"] * 3
     assert session.missing_templates == {}
+
+
+def test_a_movie_too_long_for_its_row_is_not_squeezed_into_it(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", pixels_of(200), rate=np.nan)
+    add_table(nwbfile, "shown", start_time=[0.0, 5.0], stop_time=[1.0, 9.0], stimulus_name=["film"] * 2)
+    session = opened(nwbfile, tmp_path)
+    assert column(session, "source_row") == [1] * 200
+    assert "1 rows are shorter than the movie they name could be shown in" in said(session, "warning")

@@ -206,7 +206,9 @@ def test_first_frames_of_trials_beside_an_index_and_without_one(tmp_path: Path) 
         assert set(session.presentations.loc[~session.presentations["blank"], "source_path"]) == {
             f"stimulus/presentation/{name}" for name in ("gabors", "visflow_left", "visflow_right")
         }
-        assert (session.presentations["frame"] >= 0).sum() == sum(row.template is not None for row in truth.presentations)
+        assert (session.presentations["frame"] >= 0).sum() == sum(
+            row.template is not None for row in truth.presentations
+        )
         assert "rows say with which frame" not in said(session)
     nwbfile = new_file()
     add_movie(nwbfile, "visflow", pixels_of(90), rate=np.nan)
