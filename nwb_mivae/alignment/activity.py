@@ -24,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 #: Bytes of traces, and of aligned activity, that are in memory at a time.
-_CHUNK_BYTES = 1 << 26
+_CHUNK_BYTES = 1 << 24
 #: Bytes of spike counts in memory at a time; for each of these parts all spikes of a file are read once.
 _COUNT_BYTES = 1 << 28
 #: Bytes up to which whole storage chunks are read, so that none is decompressed twice.

@@ -15,7 +15,7 @@ from nwb_mivae.alignment import iterate_rows
 __all__ = ["HALF_PRECISION_ERROR", "HalfPrecisionError", "write_activity"]
 
 #: Bytes of activity that are held in memory at a time.
-_CHUNK_BYTES = 1 << 25
+_CHUNK_BYTES = 1 << 23
 #: Bytes whose statistics are taken in one go: what the processor's cache holds.
 _CACHE_BYTES = 1 << 20
 #: Largest rounding error, in standard deviations of a cell, at which half precision is good enough.
