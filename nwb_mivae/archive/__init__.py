@@ -7,12 +7,13 @@ file, an open remote file, or findings. Nothing here sends data anywhere.
 from nwb_mivae.archive.address import Address, is_address, is_remote, parse_address
 from nwb_mivae.archive.asset import MODALITIES, Asset
 from nwb_mivae.archive.cache import cache_folder
-from nwb_mivae.archive.contents import AssetContents, asset_contents
+from nwb_mivae.archive.contents import AssetContents, assets_contents
 from nwb_mivae.archive.download import DownloadPlan, download_assets, plan_download
 from nwb_mivae.archive.find import find_asset, find_assets
 from nwb_mivae.archive.lock import LOCK_FILE, read_lock
 from nwb_mivae.archive.remote import RemoteFile, open_remote
 from nwb_mivae.archive.validation import ValidationFinding, validate_for_dandi
+from nwb_mivae.archive.wanted import find_wanted
 
 __all__ = [
     "LOCK_FILE",
@@ -23,11 +24,12 @@ __all__ = [
     "DownloadPlan",
     "RemoteFile",
     "ValidationFinding",
-    "asset_contents",
+    "assets_contents",
     "cache_folder",
     "download_assets",
     "find_asset",
     "find_assets",
+    "find_wanted",
     "is_address",
     "is_remote",
     "open_remote",

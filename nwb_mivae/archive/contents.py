@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nwb_mivae.archive.asset import MODALITIES, Asset, modalities_in, subject_in
 
-__all__ = ["AssetContents", "asset_contents", "contents_of"]
+__all__ = ["AssetContents", "assets_contents", "contents_of"]
+
+_REQUESTS_AT_ONCE = 5
 
 #: What DANDI's metadata call what was measured (neurodata types), and how (approaches), by the modality it belongs to.
 _SIGNS = {
@@ -67,8 +71,17 @@ class AssetContents:
         return asdict(self)
 
 
-def asset_contents(asset: Asset) -> AssetContents:
-    """Ask the archive what is in an asset: one request, and nothing of the file.
+def assets_contents(
+    assets: Sequence[Asset], *, progress: Callable[[str, int, int], None] | None = None
+) -> list[AssetContents]:
+    """Ask the archive what is in assets: one request each, and nothing of the files.
+
+    Parameters
+    ----------
+    assets : sequence of Asset
+        From :func:`~nwb_mivae.archive.find_assets` or a lock file.
+    progress : callable, optional
+        ``progress(description, done, total)``.
 
     Raises
     ------
@@ -77,11 +90,21 @@ def asset_contents(asset: Asset) -> AssetContents:
     """
     from nwb_mivae.archive.client import ArchiveClient, archive_errors, with_token_if_asked
 
-    with archive_errors(asset.pinned_address), ArchiveClient(asset.instance) as client:
-        dandiset = with_token_if_asked(client, lambda: client.get_dandiset(asset.dandiset, asset.version, lazy=True))
-        remote = with_token_if_asked(client, lambda: dandiset.get_asset(asset.asset_id))
-        metadata = with_token_if_asked(client, remote.get_raw_metadata)
-    return contents_of(asset.path, metadata)
+    found: list[AssetContents] = []
+    with ExitStack() as stack, ThreadPoolExecutor(_REQUESTS_AT_ONCE) as threads:
+        clients = {name: stack.enter_context(ArchiveClient(name)) for name in {asset.instance for asset in assets}}
+
+        def ask(asset: Asset) -> AssetContents:
+            client = clients[asset.instance]
+            path = f"/dandisets/{asset.dandiset}/versions/{asset.version}/assets/{asset.asset_id}/"
+            with archive_errors(asset.pinned_address):
+                return contents_of(asset.path, with_token_if_asked(client, lambda: client.get(path)))
+
+        for done, contents in enumerate(threads.map(ask, assets)):
+            if progress is not None:
+                progress("asking the archive", done, len(assets))
+            found.append(contents)
+    return found
 
 
 def contents_of(path: str, metadata: Mapping[str, Any]) -> AssetContents:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nwb_mivae.archive.asset import Asset, checked_asset_path
-from nwb_mivae.archive.lock import read_lock, write_lock
+from nwb_mivae.archive.lock import LOCK_FILE, read_lock, write_lock
 from nwb_mivae.errors import ArchiveError
 from nwb_mivae.outputs import sha256_of_file, whole_file
 
@@ -67,6 +67,7 @@ def plan_download(assets: Sequence[Asset], out: str | PathLike[str]) -> Download
         _refuse_conflict(asset, wanted.setdefault(asset.path, asset), target)
         if asset.path in locked:
             _refuse_conflict(asset, locked[asset.path], target)
+        _refuse_other_version(asset, locked.values(), folder)
     missing = frozenset(asset.path for asset, target in targets if not _is_there(asset, target))
     plan = DownloadPlan(
         folder,
@@ -148,6 +149,17 @@ def _refuse_conflict(asset: Asset, other: Asset, target: Path) -> None:
             remedy="download into a new folder",
             file=target,
         )
+
+
+def _refuse_other_version(asset: Asset, locked: Iterable[Asset], folder: Path) -> None:
+    for other in locked:
+        if (other.instance, other.dandiset) == (asset.instance, asset.dandiset) and other.version != asset.version:
+            raise ArchiveError(
+                f"files of version {other.version} of dandiset {other.dandiset}, as {LOCK_FILE} says",
+                expected=f"the version that is asked for, {asset.version}, or a new folder",
+                remedy=f"ask for version {other.version}, or download into a new folder",
+                file=folder,
+            )
 
 
 def _is_there(asset: Asset, target: Path) -> bool:

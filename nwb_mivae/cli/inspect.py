@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from nwb_mivae.cli.description import print_description
-from nwb_mivae.cli.options import StimulusFolderOption
+from nwb_mivae.cli.options import RecordingsArgument, StimulusFolderOption
 from nwb_mivae.cli.terminal import REFUSED, JsonOption, QuietOption, Terminal, printable
 
 __all__ = ["inspect"]
 
 
 def inspect(
-    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS", help="NWB files, or folders of them.")],
+    recordings: RecordingsArgument,
     stimulus_folder: StimulusFolderOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -31,6 +28,7 @@ def inspect(
         nwb-mivae inspect recording.nwb
         nwb-mivae inspect recordings/ --stimulus-folder movies/
         nwb-mivae inspect recordings/ --json > what-is-there.json
+        nwb-mivae inspect 'dandi://000728/sub-701412138/*StimB*.nwb'
     """
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         from nwb_mivae import pipeline

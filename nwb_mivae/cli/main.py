@@ -12,7 +12,9 @@ import typer
 from nwb_mivae.cli.annotate import annotate
 from nwb_mivae.cli.attribute import attribute
 from nwb_mivae.cli.demo import demo
+from nwb_mivae.cli.download import download
 from nwb_mivae.cli.evaluate import evaluate
+from nwb_mivae.cli.find import find
 from nwb_mivae.cli.inspect import inspect
 from nwb_mivae.cli.prepare import prepare
 from nwb_mivae.cli.report import report
@@ -30,7 +32,7 @@ application = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (simulate, inspect, prepare, train, evaluate, attribute, annotate, report, demo):
+for command in (simulate, find, download, inspect, prepare, train, evaluate, attribute, annotate, report, demo):
     application.command()(command)
 
 
@@ -58,6 +60,9 @@ def about(
     The way of your own data, each command reading what the one before wrote:
 
     \b
+        nwb-mivae find DANDISET                   which recordings does a dandiset of DANDI have?
+        nwb-mivae download DANDISET --out FOLDER  fetch them, checked and resumable; or read them in place, as
+                                                  dandi://DANDISET[@VERSION]/PATH in place of a file
         nwb-mivae inspect RECORDINGS              what is in these NWB files, and can it be used?
         nwb-mivae prepare RECORDINGS --out STORE  neural activity and stimuli on one clock
         nwb-mivae train STORE --out RUN           the model; keep an animal out with --held-out

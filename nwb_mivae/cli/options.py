@@ -9,14 +9,45 @@ import typer
 
 __all__ = [
     "ConfigurationOption",
+    "GlobOption",
+    "InstanceOption",
+    "ModalityOption",
+    "RecordingsArgument",
     "RunArgument",
     "SeedOption",
     "SessionsOption",
     "SettingsOption",
     "StimulusFolderOption",
     "StoreOption",
+    "SubjectOption",
+    "VersionOption",
 ]
 
+RecordingsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RECORDINGS", help="NWB files, folders of them, or addresses dandi://DANDISET[@VERSION][/PATH OR GLOB]."
+    ),
+]
+GlobOption = Annotated[
+    str | None, typer.Option("--glob", metavar="PATTERN", help="Only paths like this. [default: *.nwb]")
+]
+SubjectOption = Annotated[str | None, typer.Option("--subject", metavar="ID", help="Only this animal.")]
+ModalityOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--modality",
+        metavar="KIND",
+        help="Only with this: behavior, ecephys, icephys, image, ogen or ophys; several must all be there.",
+    ),
+]
+VersionOption = Annotated[
+    str | None, typer.Option("--version", metavar="VERSION", help="Of the dandiset. [default: the latest published]")
+]
+InstanceOption = Annotated[
+    str | None,
+    typer.Option("--instance", metavar="NAME OR URL", help="The archive. [default: DANDI_INSTANCE, or dandi]"),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `nwb-mivae train` wrote.")]
 StoreOption = Annotated[
     Path | None,

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from nwb_mivae.cli.options import ConfigurationOption, SettingsOption, StimulusFolderOption
+from nwb_mivae.cli.options import ConfigurationOption, RecordingsArgument, SettingsOption, StimulusFolderOption
 from nwb_mivae.cli.terminal import REFUSED, JsonOption, QuietOption, Terminal, typed
 
 __all__ = ["prepare"]
 
 
 def prepare(
-    recordings: Annotated[list[Path], typer.Argument(metavar="RECORDINGS", help="NWB files, or folders of them.")],
+    recordings: RecordingsArgument,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="STORE", help="Folder for the clip store.")],
     stimulus_folder: StimulusFolderOption = None,
     config: ConfigurationOption = None,
@@ -31,6 +31,7 @@ def prepare(
     \b
     Examples:
         nwb-mivae prepare recordings/ --out store
+        nwb-mivae prepare 'dandi://000728@0.240827.1809/sub-701412138/*.nwb' --out store
         nwb-mivae prepare a.nwb b.nwb c.nwb --out store --set clips.height=36 --set clips.width=64
     """
     with Terminal(

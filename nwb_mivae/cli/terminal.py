@@ -27,6 +27,7 @@ __all__ = [
     "JsonOption",
     "QuietOption",
     "Terminal",
+    "human_bytes",
     "printable",
     "typed",
 ]
@@ -50,6 +51,19 @@ def typed(path: str | PathLike[str]) -> str:
     return shlex.quote(fspath(path))
 
 
+def human_bytes(count: int) -> str:
+    """A size as people read it, in thousands.
+
+    >>> human_bytes(1_234_567)
+    '1.2 MB'
+    """
+    size, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 999.95 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:.0f} {units[0]}" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
+
+
 class Terminal:
     """The command's way out: notes and bars go to standard error, one result to standard output.
 
@@ -64,6 +78,8 @@ class Terminal:
         No bars and no notes.
     after_interruption : str or callable
         What to tell a user who pressed Ctrl-C about going on; called then, where it depends on how far the work was.
+    of_bytes : bool
+        Progress is counted in bytes, and drawn with the speed.
     """
 
     def __init__(
@@ -72,10 +88,12 @@ class Terminal:
         as_json: bool,
         quiet: bool,
         after_interruption: str | Callable[[], str] = "Run the same command again.",
+        of_bytes: bool = False,
     ) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.after_interruption = after_interruption
+        self.of_bytes = of_bytes
         self._bars: Bars | None = None
         self._bar_of: dict[str, TaskID] = {}
         self._result: Any = None
@@ -122,12 +140,21 @@ class Terminal:
             return
         if self._bars is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
 
+            counts = (DownloadColumn(), TransferSpeedColumn()) if self.of_bytes else (MofNCompleteColumn(),)
             self._bars = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                MofNCompleteColumn(),
+                *counts,
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nwb_mivae.archive import LOCK_FILE, Asset, download_assets, find_assets, read_lock
+from nwb_mivae.archive import LOCK_FILE, Asset, download_assets, find_assets, plan_download, read_lock
 from nwb_mivae.errors import ArchiveError
 from tests.archive.stub_archive import StubArchive
 
@@ -264,3 +265,123 @@ def test_bytes_under_embargo_are_fetched_with_the_token(
     download_assets(find_assets("000999", instance=archive.url), tmp_path)
 
     assert "a-secret-token" not in (tmp_path / LOCK_FILE).read_text()
+
+
+def test_a_folder_holds_one_version_of_a_dandiset(archive: StubArchive, tmp_path: Path) -> None:
+    archive.add("a.nwb", CONTENT)
+    archive.add("b.nwb", CONTENT)
+    download_assets(find_assets("000999", pattern="a.nwb", instance=archive.url), tmp_path)
+
+    with pytest.raises(ArchiveError, match=r"Ask for version 0\.240827\.1809"):
+        download_assets(find_assets("000999", version="draft", pattern="b.nwb", instance=archive.url), tmp_path)
+
+    assert not (tmp_path / "b.nwb").exists()
+
+
+def test_a_plan_says_what_would_come_and_touches_nothing(archive: StubArchive, tmp_path: Path) -> None:
+    archive.add("a.nwb", CONTENT)
+    archive.add("b.nwb", b"b")
+    assets = find_assets("000999", instance=archive.url)
+    download_assets(assets[:1], tmp_path)
+    archive.requests.clear()
+
+    plan = plan_download(assets, tmp_path)
+
+    assert (plan.missing, plan.missing_bytes, plan.total_bytes) == (frozenset(["b.nwb"]), 1, len(CONTENT) + 1)
+    assert plan.free_bytes > 0
+    assert plan.targets[1] == (assets[1], tmp_path / "b.nwb")
+    assert files_in(tmp_path) == {"a.nwb", LOCK_FILE}
+    assert archive.requests == []
+
+
+def test_a_server_that_ignores_ranges_does_not_spoil_a_resumed_download(archive: StubArchive, tmp_path: Path) -> None:
+    archive.add("a.nwb", LARGE, breaks_after=[CHUNK + 1000], ignores_ranges=True)
+
+    (path,) = download_assets(find_assets("000999", instance=archive.url), tmp_path)
+
+    assert path.read_bytes() == LARGE
+
+
+def test_a_line_that_breaks_again_and_again_but_brings_something_is_followed_to_the_end(
+    archive: StubArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nwb_mivae.archive.blob._PAUSE_SECONDS", 0.01)
+    archive.add("a.nwb", LARGE, breaks_after=[1_100_000] * 7)
+
+    (path,) = download_assets(find_assets("000999", instance=archive.url), tmp_path)
+
+    assert path.read_bytes() == LARGE
+
+
+def test_a_file_that_is_replaced_while_it_comes_is_not_mixed(
+    archive: StubArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = archive.add("a.nwb", LARGE, breaks_after=[CHUNK + 1000])
+    assets = find_assets("000999", instance=archive.url)
+    monkeypatch.setattr("nwb_mivae.archive.blob.time.sleep", lambda _: stub.replace(LARGE[::-1]))
+
+    with pytest.raises(ArchiveError, match="replaced while it was read"):
+        download_assets(assets, tmp_path)
+
+    assert not (tmp_path / "a.nwb").exists()
+
+
+def test_two_downloads_of_one_file_do_not_meet(
+    archive: StubArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.add("a.nwb", CONTENT)
+    assets = find_assets("000999", instance=archive.url)
+    # A process may lock twice what it locked itself.
+    monkeypatch.setattr("dandi.download.InterProcessLock.acquire", lambda self, **_: False)
+
+    with pytest.raises(ArchiveError, match="one download of this file at a time"):
+        download_assets(assets, tmp_path)
+
+
+def test_a_downloader_that_ends_without_a_file_is_one_clear_error(
+    archive: StubArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.add("a.nwb", CONTENT)
+    assets = find_assets("000999", instance=archive.url)
+    monkeypatch.setattr("dandi.download.Downloader.download_generator", lambda self: iter([{"status": "skipped"}]))
+
+    with pytest.raises(ArchiveError, match="ended without a file"):
+        download_assets(assets, tmp_path)
+
+
+def test_a_full_disk_is_one_clear_error_and_keeps_what_arrived(
+    archive: StubArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.add("a.nwb", CONTENT)
+    assets = find_assets("000999", instance=archive.url)
+
+    def full(self: object, blob: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dandi.download.DownloadDirectory.append", full)
+    with pytest.raises(ArchiveError, match="No space left on device"):
+        download_assets(assets, tmp_path)
+
+
+def test_the_token_is_nowhere_but_in_requests_to_the_archive(
+    archive: StubArchive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    archive.token = "a-secret-token"
+    archive.add("a.nwb", CONTENT, download_status=500)
+    archive.add("b.nwb", CONTENT)
+    monkeypatch.setenv(f"{archive.url.upper()}_API_KEY", "a-secret-token")
+    with caplog.at_level(logging.DEBUG):
+        assets = find_assets("000999", instance=archive.url)
+        download_assets(assets[1:], tmp_path)
+        with pytest.raises(ArchiveError) as refusal:
+            download_assets(assets[:1], tmp_path)
+
+    told = [caplog.text, *capfd.readouterr(), str(refusal.value), repr(assets), assets[0].pinned_address]
+    told += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [text for text in told if "a-secret-token" in text]
+    assert archive.downloads()
+    assert all("Authorization" not in headers for headers in archive.downloads())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -166,3 +167,59 @@ def test_unknown_archives_are_refused(instance: str) -> None:
     with pytest.raises(ArchiveError, match="not known") as refusal:
         resolve_instance(instance)
     assert "password" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("lists_metadata", [True, False])
+def test_animals_and_modalities_come_from_names_and_from_metadata(archive: StubArchive, lists_metadata: bool) -> None:
+    archive.lists_metadata = lists_metadata
+    archive.add("sub-1/sub-1_ses-1_behavior+ophys.nwb", b"a")
+    archive.add("sub-2/sub-2_ses-1_ecephys.nwb", b"a")
+    animal = {"schemaKey": "Participant", "identifier": "one"}
+    archive.add("raw.nwb", b"a", metadata={"wasAttributedTo": [animal], "variableMeasured": [{"value": "DfOverF"}]})
+
+    def paths(**wanted: Any) -> list[str]:
+        return [asset.path for asset in find_assets("000999", instance=archive.url, **wanted)]
+
+    assert paths(subject="1") == paths(subject="sub-1") == ["sub-1/sub-1_ses-1_behavior+ophys.nwb"]
+    assert paths(subject="one") == ["raw.nwb"]
+    assert paths(modalities=["ophys"]) == ["raw.nwb", "sub-1/sub-1_ses-1_behavior+ophys.nwb"]
+    assert paths(modalities=["ophys", "behavior"]) == ["sub-1/sub-1_ses-1_behavior+ophys.nwb"]
+    with pytest.raises(ArchiveError, match=r"3 assets that match .* of 1, 2, one, with behavior"):
+        paths(subject="7")
+    with pytest.raises(ArchiveError, match="the animal 2 and ophys"):
+        paths(subject="2", modalities=["ophys"])
+    with pytest.raises(ArchiveError, match=r"modalities that DANDI does not have \(video\)"):
+        paths(modalities=["video"])
+    found = find_assets("000999", instance=archive.url)
+    assert [(asset.subject, asset.modalities) for asset in found] == [
+        ("one", ("ophys",)),
+        ("1", ("behavior", "ophys")),
+        ("2", ("ecephys",)),
+    ]
+
+
+def test_the_list_of_a_dandiset_is_one_request(archive: StubArchive) -> None:
+    for number in range(20):
+        archive.add(f"sub-{number}/a.nwb", b"a")
+
+    find_assets("000999", instance=archive.url)
+
+    assert len(archive.requests) <= 3
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("sub-?/a.nwb", ["sub-1/a.nwb", "sub-2/a.nwb"]),
+        ("sub-[13]/*", ["sub-1/a.nwb"]),
+        ("sub-1/a.nwb", ["sub-1/a.nwb"]),
+        ("*1*", ["sub-1/a.nwb", "sub-31/a.nwb"]),
+    ],
+)
+def test_patterns_are_those_of_the_shell_though_the_archive_knows_only_the_star(
+    archive: StubArchive, pattern: str, expected: list[str]
+) -> None:
+    for number in (1, 2, 31):
+        archive.add(f"sub-{number}/a.nwb", b"a")
+
+    assert [asset.path for asset in find_assets("000999", pattern=pattern, instance=archive.url)] == expected
