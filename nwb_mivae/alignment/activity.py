@@ -14,7 +14,7 @@ from nwb_mivae.alignment.aligned import PlaneReport
 from nwb_mivae.alignment.configuration import AlignmentConfiguration
 from nwb_mivae.alignment.missing import MissingSamples, Verdict, fill
 from nwb_mivae.alignment.resampling import IntervalWeights, counts_in_intervals, interval_weights
-from nwb_mivae.alignment.storage import activity_rows
+from nwb_mivae.alignment.storage import CellColumns, activity_rows
 from nwb_mivae.errors import AlignmentError
 from nwb_mivae.sessions.session import SampledTraces, SpikeTrains
 
@@ -25,8 +25,6 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: Bytes of traces, and of aligned activity, that are in memory at a time.
 _CHUNK_BYTES = 1 << 24
-#: Bytes of spike counts in memory at a time; for each of these parts all spikes of a file are read once.
-_COUNT_BYTES = 1 << 28
 #: Bytes up to which whole storage chunks are read, so that none is decompressed twice.
 _STORAGE_CHUNK_BYTES = 1 << 27
 #: Weights of samples that only rounding of the times brought into a frame.
@@ -106,14 +104,26 @@ def count_spikes(
     """Spike counts in each ``[start, stop)``; valid where every unit was observed throughout."""
     valid = _within(start, stop, trains.observed) & ~masked
     cells = np.arange(trains.n_cells)
+    if workspace is None:
+        counts = counts_in_intervals(trains, start, stop, cells)
+        counts[~valid] = 0
+        return AlignedActivity(counts, valid, cells, ())
+    # Spikes are read unit by unit, each once, and the activity is wanted frame by frame.
+    columns = CellColumns(workspace, len(start))
+    for some in np.array_split(cells, _pieces(len(cells), 4 * len(start))):
+        counts = counts_in_intervals(trains, start, stop, some)
+        counts[~valid] = 0
+        columns.append(counts)
     rows = activity_rows((len(start), len(cells)), workspace)
-    step = len(start) if workspace is None else max(1, _COUNT_BYTES // (4 * len(cells)))
-    for first in range(0, len(start), step):
-        frames = slice(first, min(first + step, len(start)))
-        counts = counts_in_intervals(trains, start[frames], stop[frames], cells)
-        counts[~valid[frames]] = 0
-        rows.write(first, counts)
+    for frames in np.array_split(np.arange(len(start)), _pieces(len(start), 4 * len(cells))):
+        rows.write(int(frames[0]), columns.read(int(frames[0]), int(frames[-1]) + 1))
+    columns.close()
     return AlignedActivity(rows.finish(), valid, cells, ())
+
+
+def _pieces(count: int, n_bytes: int) -> int:
+    """In how many pieces ``count`` things of so many bytes are worked on, none of them empty."""
+    return min(count, -(-count * n_bytes // _CHUNK_BYTES))
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ActivityRows", "activity_rows", "iterate_rows"]
+__all__ = ["ActivityRows", "CellColumns", "activity_rows", "iterate_rows"]
 
 #: Name of the file inside a workspace.
 _FILE_NAME = "activity.npy"
@@ -66,6 +66,42 @@ class _RowsInFile:
             return np.zeros(self._shape, dtype=np.float32)
         rows: npt.NDArray[np.float32] = np.load(self._path, mmap_mode="r", allow_pickle=False)
         return rows
+
+
+class CellColumns:
+    """A file to which activity is written cell by cell, and from which it is read frame by frame.
+
+    Parameters
+    ----------
+    workspace : Path
+        Folder of the file, which is removed with :meth:`close`.
+    n_frames : int
+        F.
+    """
+
+    def __init__(self, workspace: Path, n_frames: int) -> None:
+        self._path = workspace / "by_cell.bin"
+        self._stream = self._path.open("w+b", buffering=0)
+        self._n_frames = n_frames
+        self._n_cells = 0
+
+    def append(self, columns: npt.NDArray[np.float32]) -> None:
+        """Write the next cells, (F, cells)."""
+        np.ascontiguousarray(columns.T, dtype=np.float32).tofile(self._stream)
+        self._n_cells += columns.shape[1]
+
+    def read(self, first: int, last: int) -> npt.NDArray[np.float32]:
+        """Frames ``first`` to ``last`` of every cell, (frames, cells)."""
+        rows = np.empty((self._n_cells, last - first), dtype=np.float32)
+        for cell in range(self._n_cells):
+            self._stream.seek(4 * (cell * self._n_frames + first))
+            rows[cell] = np.fromfile(self._stream, dtype=np.float32, count=last - first)
+        return rows.T
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._stream.close()
+        self._path.unlink()
 
 
 def _write_header(stream: BinaryIO, shape: tuple[int, int]) -> None:

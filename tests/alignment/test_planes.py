@@ -96,7 +96,12 @@ def test_spike_counts_of_a_workspace_are_those_of_memory(tmp_path, monkeypatch):
     )
     in_memory = align(session, CONFIGURATION)
     monkeypatch.setattr(importlib.import_module("nwb_mivae.alignment.activity"), "_CHUNK_BYTES", 100)
+    read = []
+    of_cell = session.traces.of_cell
+    monkeypatch.setattr(session.traces, "of_cell", lambda cell: read.append(cell) or of_cell(cell))
     mapped = align(session, CONFIGURATION, workspace=tmp_path)
+    assert read == [0, 1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["activity.npy"]
     assert in_memory.neural.sum() > 0
     assert np.array_equal(mapped.neural, in_memory.neural)
     assert np.array_equal(mapped.valid, in_memory.valid)
