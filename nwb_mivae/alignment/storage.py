@@ -81,13 +81,13 @@ class CellColumns:
 
     def __init__(self, workspace: Path, n_frames: int) -> None:
         self._path = workspace / "by_cell.bin"
-        self._stream = self._path.open("w+b", buffering=0)
+        self._stream = self._path.open("w+b")
         self._n_frames = n_frames
         self._n_cells = 0
 
     def append(self, columns: npt.NDArray[np.float32]) -> None:
         """Write the next cells, (F, cells)."""
-        np.ascontiguousarray(columns.T, dtype=np.float32).tofile(self._stream)
+        self._stream.write(np.ascontiguousarray(columns.T, dtype=np.float32).data)
         self._n_cells += columns.shape[1]
 
     def read(self, first: int, last: int) -> npt.NDArray[np.float32]:
@@ -95,7 +95,7 @@ class CellColumns:
         rows = np.empty((self._n_cells, last - first), dtype=np.float32)
         for cell in range(self._n_cells):
             self._stream.seek(4 * (cell * self._n_frames + first))
-            rows[cell] = np.fromfile(self._stream, dtype=np.float32, count=last - first)
+            self._stream.readinto(rows[cell].data)
         return rows.T
 
     def close(self) -> None:
