@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 import requests
 
-from nwb_mivae.archive.prompt import BUSY_STATUSES, BrokenLineError, PromptSession, pieces_of
+from nwb_mivae.archive.prompt import (
+    BUSY_STATUSES,
+    BrokenLineError,
+    PromptSession,
+    SilentLineError,
+    note_silence,
+    pieces_of,
+)
 from nwb_mivae.errors import ArchiveError
 
 __all__ = ["Blob", "Location"]
@@ -104,9 +111,14 @@ class Blob:
                 return
             except BrokenLineError as problem:
                 fruitless = 0 if position - begun >= _WORTH_IT else fruitless + 1
-                if fruitless >= _FRUITLESS_ATTEMPTS:
+                silent = fruitless > 0 and isinstance(problem, SilentLineError)
+                if silent and self._location is not None:
+                    note_silence(self._location.url)
+                if silent or fruitless >= _FRUITLESS_ATTEMPTS:
                     raise ArchiveError(
-                        f"a line that broke {fruitless} times ({problem})",
+                        f"a line that is too slow ({problem})"
+                        if silent
+                        else f"a line that broke again and again ({problem})",
                         expected="all bytes of the file",
                         remedy="check the network and repeat; what has arrived is kept",
                         file=self.where,

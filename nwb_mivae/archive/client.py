@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -57,6 +58,17 @@ class ArchiveClient(DandiAPIClient):
         session = _ApiSession()
         session.headers.update(self.session.headers)
         self.session: requests.Session = session
+
+    @property
+    def api_key_env_var(self) -> str:
+        """Where the token is: ``DANDI_API_KEY`` for the public archive, ``DANDI_LAB_ORG_API_KEY`` for https://lab.org.
+
+        Every archive has a variable of its own, so that none is shown the token of another. The client's own name for
+        one that is known by its URL cannot be set in a shell.
+        """
+        if "://" not in self.dandi_instance.name:
+            return str(super().api_key_env_var)
+        return f"DANDI_{re.sub('[^A-Z0-9]+', '_', urlsplit(self.dandi_instance.name).netloc.upper())}_API_KEY"
 
     def dandi_authenticate(self) -> None:
         """Use the token of the environment; the client's own method would wait at a prompt."""

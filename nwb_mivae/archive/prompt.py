@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -13,7 +14,7 @@ from urllib3.util.retry import Retry
 
 from nwb_mivae.errors import ArchiveError
 
-__all__ = ["BUSY_STATUSES", "BrokenLineError", "PromptSession", "pieces_of"]
+__all__ = ["BUSY_STATUSES", "BrokenLineError", "PromptSession", "SilentLineError", "note_silence", "pieces_of"]
 
 CONNECT_SECONDS = 5.0
 #: The longest silence of a server that has been asked something.
@@ -24,9 +25,18 @@ SLOWEST_BYTES, SLOWEST_SECONDS = 15_000, 15.0
 BUSY_STATUSES = (408, 429, 500, 502, 503, 504)
 _PIECE = 256 * 1024
 
+#: Servers that were waited for in vain, and until when they are not asked again: a hundred files on a dead line are to
+#: take no longer than one.
+_not_asked_until: dict[str, float] = {}
+_NOT_ASKED_SECONDS = 20.0
+
 
 class BrokenLineError(Exception):
     """Bytes stopped coming; the text says how. Never leaves this room."""
+
+
+class SilentLineError(BrokenLineError):
+    """It took long to find out that nothing comes any more."""
 
 
 class _FewRetries(Retry):
@@ -54,14 +64,16 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
     Raises
     ------
     BrokenLineError
-        If the line breaks, is silent or too slow, or the body ends before the length that was announced.
+        If the line breaks, or the body ends before the length that was announced.
+    SilentLineError
+        If the line is silent or too slow.
     """
     since, arrived = time.monotonic(), 0
     while True:
         try:
             piece = response.raw.read1(_PIECE, decode_content=True)
         except ReadTimeoutError as problem:
-            raise BrokenLineError(f"nothing came for {READ_SECONDS:g} s") from problem
+            raise SilentLineError(f"nothing came for {READ_SECONDS:g} s") from problem
         except (HTTPError, OSError) as problem:
             raise BrokenLineError("the line broke before the end") from problem
         if not piece:
@@ -71,7 +83,7 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
         elapsed = time.monotonic() - since
         if elapsed > SLOWEST_SECONDS:
             if arrived < SLOWEST_BYTES:
-                raise BrokenLineError(f"{arrived:,} bytes came in {elapsed:.0f} s")
+                raise SilentLineError(f"{arrived:,} bytes came in {elapsed:.0f} s")
             since, arrived = time.monotonic(), 0
 
 
@@ -115,21 +127,31 @@ class PromptSession(requests.Session):
         settings["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
         # A signed address carries its signature in the query.
         where = (url.decode() if isinstance(url, bytes) else url).split("?", 1)[0]
+        if time.monotonic() < _not_asked_until.get(urlsplit(where).netloc, 0.0):
+            raise _no_answer("it was waited for in vain a moment ago", where)
         try:
             return super().request(method, url, *args, **settings)
         except BrokenLineError as problem:
+            if isinstance(problem, SilentLineError):
+                note_silence(where)
             raise _no_answer(str(problem), where) from problem
         except requests.Timeout as problem:
+            note_silence(where)
             kind = "connection" if isinstance(problem, requests.ConnectTimeout) else "answer"
             seconds = CONNECT_SECONDS if kind == "connection" else READ_SECONDS
             raise _no_answer(f"no {kind} within {seconds:g} s", where) from problem
         except requests.ConnectionError as problem:
-            raise _no_answer(type(problem).__name__, where) from problem
+            raise _no_answer("no connection", where) from problem
+
+
+def note_silence(url: str) -> None:
+    """Let the server of this address not be asked for a while."""
+    _not_asked_until[urlsplit(url).netloc] = time.monotonic() + _NOT_ASKED_SECONDS
 
 
 def _no_answer(reason: str, where: str) -> ArchiveError:
     return ArchiveError(
-        f"no answer from the archive ({reason})",
+        f"no answer from the server ({reason})",
         expected="a server that can be reached",
         remedy="check the network and the archive's status page, then repeat: finished files are kept and "
         "unfinished ones resume",

@@ -18,6 +18,7 @@ one part at a time, and fetches all parts of one read, and a little ahead of seq
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,18 @@ class _Ranges:
             self._runs.pop(next(iter(self._runs)))
 
 
+def _refuse_other_content(digest: str, tag: str, location: str) -> None:
+    """Compare the archive's digest with the storage's tag, which is the same where it has the form of one."""
+    stored = tag.strip('"')
+    if digest and re.fullmatch(r"[0-9a-f]{32}-[0-9]+", stored) and stored != digest:
+        raise ArchiveError(
+            f"bytes that are not the asset's (dandi:dandi-etag {stored} instead of {digest})",
+            expected="the bytes whose digest the archive states",
+            remedy="repeat the command; if it fails again, report the asset to the archive",
+            file=location,
+        )
+
+
 class RemoteFile(io.RawIOBase):
     """A remote file, open for reading; h5py takes it as a file.
 
@@ -173,7 +186,8 @@ class RemoteFile(io.RawIOBase):
         What errors and provenance call it: the asset's pinned address, or the URL without its query.
     asset : Asset or None
         The asset of a DANDI archive, with its size and digests. What is read in parts cannot be checked against a
-        digest of the whole; its size and the server's tag of the content are, on every answer.
+        digest of the whole. The size and the storage's tag of the content, which is DANDI's digest where it has that
+        form, are checked on every answer.
     size : int
         Bytes.
     failure : ArchiveError or None
@@ -193,6 +207,7 @@ class RemoteFile(io.RawIOBase):
         first = b"" if blob.size == 0 else blob.read(0, min(PART_BYTES, blob.size or PART_BYTES))
         self.size = len(first) if blob.size is None else blob.size
         digest = "" if asset is None else asset.digests.get("dandi:dandi-etag", "")
+        _refuse_other_content(digest, blob.content_tag, location)
         if digest or blob.content_tag:
             cache: ChunkCache | None = ChunkCache("\n".join((digest or location, blob.content_tag, str(self.size))))
             self.cache_problem = cache.problem if cache is not None else ""

@@ -15,11 +15,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    # A port may be another server's in the next test.
+    monkeypatch.setattr("nwb_mivae.archive.prompt._not_asked_until", {})
     monkeypatch.setenv("DANDI_NO_ET", "1")
     monkeypatch.setenv("DANDI_CACHE", "ignore")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("DANDI_API_KEY", raising=False)
     monkeypatch.delenv("DANDI_INSTANCE", raising=False)
+    monkeypatch.delenv("NWB_MIVAE_CACHE", raising=False)
+    monkeypatch.delenv("NWB_MIVAE_CACHE_GB", raising=False)
     return folder
 
 

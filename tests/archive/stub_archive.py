@@ -56,14 +56,21 @@ class StubAsset:
     def stated_digests(self) -> dict[str, str]:
         if self.digests is None:
             self.digests = {
-                "dandi:dandi-etag": hashlib.md5(hashlib.md5(self.content).digest()).hexdigest() + "-1",
+                "dandi:dandi-etag": self.etag(),
                 "dandi:sha2-256": hashlib.sha256(self.content).hexdigest(),
             }
         return self.digests
 
+    def etag(self) -> str:
+        """What the storage calls the content: for bytes that came through the archive the same as its digest."""
+        if self.tag is None:
+            self.tag = hashlib.md5(hashlib.md5(self.content).digest()).hexdigest() + "-1"
+        return self.tag
+
     def replace(self, content: bytes) -> None:
         """Put other bytes in the place of the asset's, as happens to files on plain servers."""
-        self.content, self.tag = content, hashlib.md5(content).hexdigest()
+        self.content, self.tag = content, None
+        self.tag = self.etag()
 
 
 class StubArchive:
@@ -86,6 +93,8 @@ class StubArchive:
         self.keeps_bytes = False
         #: Seconds before every answer, as on a long line.
         self.latency = 0.0
+        #: Called before every answer with bytes, with their number so far.
+        self.interfere: Callable[[int], None] = lambda number: None
         #: The storage refuses every address signed with another text.
         self.signature = "secret"
         self.server = self._serving(self.handle)
@@ -114,11 +123,18 @@ class StubArchive:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        # Clients that hang up in the middle of a body do so on purpose.
+        server.handle_error = lambda request, address: None  # type: ignore[method-assign]
         return server
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}/api"
+
+    @property
+    def token_variable(self) -> str:
+        """Where the client looks for the token."""
+        return f"DANDI_127_0_0_1_{self.server.server_address[1]}_API_KEY"
 
     @property
     def storage_url(self) -> str:
@@ -147,6 +163,7 @@ class StubArchive:
     # -- answers ---------------------------------------------------------------------------------------------------
 
     def handle_storage(self, request: BaseHTTPRequestHandler) -> None:
+        self.interfere(len(self.downloads()))
         parts = urlsplit(request.path)
         found = [asset for asset in self.assets.values() if f"/blobs/{asset.blob}" == parts.path]
         if not found:
@@ -221,9 +238,8 @@ class StubArchive:
             start, stop = start + asset.shifts_range, stop + asset.shifts_range
         else:
             request.send_response(200)
-        tag = asset.tag or asset.stated_digests().get("dandi:dandi-etag", "")
-        if tag:
-            request.send_header("ETag", f'"{tag}"')
+        if asset.etag():
+            request.send_header("ETag", f'"{asset.etag()}"')
         if asset.announces_length:
             request.send_header("Content-Length", str(stop - start))
         breaks = bool(asset.breaks_after)
