@@ -113,7 +113,7 @@ class Blob:
                 fruitless = 0 if position - begun >= _WORTH_IT else fruitless + 1
                 silent = fruitless > 0 and isinstance(problem, SilentLineError)
                 if silent and self._location is not None:
-                    note_silence(self._location.url)
+                    note_silence(self._location.url, str(problem))
                 if silent or fruitless >= _FRUITLESS_ATTEMPTS:
                     raise ArchiveError(
                         f"a line that is too slow ({problem})"
@@ -160,7 +160,12 @@ class Blob:
         while True:
             location = self._location = self._location or self._locate()
             self.requests_made += 1
-            response = self._session.get(location.url, headers={**location.headers, **headers}, stream=True)
+            try:
+                response = self._session.get(location.url, headers={**location.headers, **headers}, stream=True)
+            except ArchiveError as problem:
+                raise ArchiveError(
+                    problem.found, expected=problem.expected, remedy=problem.remedy, file=self.where
+                ) from problem
             if response.status_code not in (400, 401, 403, 404, 410) or fresh:
                 return response
             response.close()

@@ -25,9 +25,9 @@ SLOWEST_BYTES, SLOWEST_SECONDS = 15_000, 15.0
 BUSY_STATUSES = (408, 429, 500, 502, 503, 504)
 _PIECE = 256 * 1024
 
-#: Servers that were waited for in vain, and until when they are not asked again: a hundred files on a dead line are to
-#: take no longer than one.
-_not_asked_until: dict[str, float] = {}
+#: Servers that were waited for in vain, until when they are not asked again, and what they did: a hundred files on a
+#: dead line are to take no longer than one.
+_silent: dict[str, tuple[float, str]] = {}
 _NOT_ASKED_SECONDS = 20.0
 
 
@@ -127,31 +127,34 @@ class PromptSession(requests.Session):
         settings["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
         # A signed address carries its signature in the query.
         where = (url.decode() if isinstance(url, bytes) else url).split("?", 1)[0]
-        if time.monotonic() < _not_asked_until.get(urlsplit(where).netloc, 0.0):
-            raise _no_answer("it was waited for in vain a moment ago", where)
+        until, reason = _silent.get(urlsplit(where).netloc, (0.0, ""))
+        if time.monotonic() < until:
+            raise _no_answer(reason, where)
         try:
             return super().request(method, url, *args, **settings)
         except BrokenLineError as problem:
             if isinstance(problem, SilentLineError):
-                note_silence(where)
+                note_silence(where, str(problem))
             raise _no_answer(str(problem), where) from problem
         except requests.Timeout as problem:
-            note_silence(where)
-            kind = "connection" if isinstance(problem, requests.ConnectTimeout) else "answer"
-            seconds = CONNECT_SECONDS if kind == "connection" else READ_SECONDS
-            raise _no_answer(f"no {kind} within {seconds:g} s", where) from problem
+            unconnected = isinstance(problem, requests.ConnectTimeout)
+            reason = (
+                f"no connection within {CONNECT_SECONDS:g} s" if unconnected else f"nothing within {READ_SECONDS:g} s"
+            )
+            note_silence(where, reason)
+            raise _no_answer(reason, where) from problem
         except requests.ConnectionError as problem:
             raise _no_answer("no connection", where) from problem
 
 
-def note_silence(url: str) -> None:
+def note_silence(url: str, reason: str) -> None:
     """Let the server of this address not be asked for a while."""
-    _not_asked_until[urlsplit(url).netloc] = time.monotonic() + _NOT_ASKED_SECONDS
+    _silent[urlsplit(url).netloc] = (time.monotonic() + _NOT_ASKED_SECONDS, reason)
 
 
 def _no_answer(reason: str, where: str) -> ArchiveError:
     return ArchiveError(
-        f"no answer from the server ({reason})",
+        f"no answer from {urlsplit(where).netloc} ({reason})",
         expected="a server that can be reached",
         remedy="check the network and the archive's status page, then repeat: finished files are kept and "
         "unfinished ones resume",

@@ -16,7 +16,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     # A port may be another server's in the next test.
-    monkeypatch.setattr("nwb_mivae.archive.prompt._not_asked_until", {})
+    monkeypatch.setattr("nwb_mivae.archive.prompt._silent", {})
     monkeypatch.setenv("DANDI_NO_ET", "1")
     monkeypatch.setenv("DANDI_CACHE", "ignore")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

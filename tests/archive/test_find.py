@@ -91,7 +91,7 @@ def test_a_dead_archive_fails_within_seconds(capfd: pytest.CaptureFixture[str]) 
         address = f"http://127.0.0.1:{port.getsockname()[1]}/api"
     start = time.monotonic()
 
-    with pytest.raises(ArchiveError, match="no answer from the server") as refusal:
+    with pytest.raises(ArchiveError, match="no answer from") as refusal:
         find_assets("000999", instance=address)
 
     assert time.monotonic() - start < 5

@@ -22,7 +22,7 @@ TOKEN = "a-secret-token"
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubArchive]:
     with StubArchive() as running:
-        monkeypatch.setattr("nwb_mivae.archive.prompt._not_asked_until", {})
+        monkeypatch.setattr("nwb_mivae.archive.prompt._silent", {})
         monkeypatch.setenv("DANDI_INSTANCE", running.url)
         monkeypatch.setenv("NWB_MIVAE_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
