@@ -13,7 +13,7 @@ from nwb_mivae.archive.find import find_asset, find_assets
 from nwb_mivae.archive.lock import LOCK_FILE, read_lock
 from nwb_mivae.archive.remote import RemoteFile, open_remote
 from nwb_mivae.archive.validation import ValidationFinding, validate_for_dandi
-from nwb_mivae.archive.wanted import find_wanted
+from nwb_mivae.archive.wanted import expand_address, find_wanted
 
 __all__ = [
     "LOCK_FILE",
@@ -27,6 +27,7 @@ __all__ = [
     "assets_contents",
     "cache_folder",
     "download_assets",
+    "expand_address",
     "find_asset",
     "find_assets",
     "find_wanted",

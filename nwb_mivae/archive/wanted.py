@@ -12,7 +12,18 @@ from nwb_mivae.archive.find import find_asset, find_assets
 from nwb_mivae.archive.lock import LOCK_FILE, read_lock
 from nwb_mivae.errors import ArchiveError
 
-__all__ = ["find_wanted"]
+__all__ = ["expand_address", "find_wanted"]
+
+
+def expand_address(source: str) -> list[str]:
+    """An address as one pinned address for each asset it means; any other source as it is.
+
+    Raises
+    ------
+    ArchiveError
+        If the address names nothing, or its archive cannot be reached.
+    """
+    return [asset.pinned_address for asset in find_wanted([source])] if is_address(source) else [source]
 
 
 def find_wanted(

@@ -52,7 +52,8 @@ def prepare(
     Parameters
     ----------
     sources : sequence of paths, addresses or open Sessions
-        NWB files, local or ``dandi://``, or sessions already read (they are not closed).
+        NWB files, local, ``dandi://`` (whose path may be a glob pattern) or URLs, or sessions already read (they are
+        not closed).
     out : path-like
         Folder of the store: new, empty, or a store.
     configuration, sessions, alignment : optional
@@ -68,7 +69,10 @@ def prepare(
         If no session could be prepared (with the first failure), or ``out`` holds something else.
     OutputError
         If ``out`` cannot be written.
+    ArchiveError
+        If an address names nothing, or its archive cannot be reached.
     """
+    from nwb_mivae.archive import expand_address
     from nwb_mivae.sessions import SessionsConfiguration, read_session
 
     configuration = ClipsConfiguration() if configuration is None else configuration
@@ -88,7 +92,12 @@ def prepare(
     writer = StoreWriter(out, configuration, settings)
     failures: list[NwbMivaeError] = []
     given: dict[str, str] = {}
-    recordings = _recordings(sources, sessions)
+    expanded = [
+        each
+        for source in sources
+        for each in ([source] if isinstance(source, Session) else expand_address(fspath(source)))
+    ]
+    recordings = _recordings(expanded, sessions)
     for number, (recording, group) in enumerate(recordings):
         if progress is not None:
             progress(f"preparing {_name(recording, group)}", number, len(recordings))

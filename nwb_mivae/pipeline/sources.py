@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
 
-from nwb_mivae.archive import find_wanted, is_address, is_remote
+from nwb_mivae.archive import expand_address, is_remote
 from nwb_mivae.errors import SessionError
 
 __all__ = ["nwb_files", "resolve_sources"]
@@ -60,10 +60,8 @@ def resolve_sources(sources: Iterable[str | PathLike[str]]) -> list[str]:
     found: list[str] = []
     for source in sources:
         text = fspath(source)
-        if is_address(text):
-            found += [asset.pinned_address for asset in find_wanted([text])]
-        elif is_remote(text):
-            found.append(text)
+        if is_remote(text):
+            found += expand_address(text)
         else:
             found += [str(path.resolve()) for path in nwb_files([text])]
     return list(dict.fromkeys(found))

@@ -132,6 +132,22 @@ def test_recordings_are_prepared_from_where_they_lie(archive: StubArchive, recor
     assert session["source"]["sha256"] == stub.stated_digests()["dandi:sha2-256"]
 
 
+def test_python_takes_patterns_and_signed_urls_too(archive: StubArchive, recording: bytes, tmp_path: Path) -> None:
+    import nwb_mivae as nm
+
+    stub = archive.add(PATH, recording)
+    archive.add("sub-2/sub-2_ecephys.nwb", b"not HDF5")
+    store = nm.prepare([f"dandi+{archive.url}/000999/sub-1/*"], tmp_path / "one")
+    assert list(store.sessions) == [Path(PATH).stem]
+    store = nm.prepare([f"{archive.storage_url}/{stub.blob}?signature=secret"], tmp_path / "two")
+    assert len(store.sessions) == 1
+    assert "secret" not in "".join(path.read_text() for path in tmp_path.glob("two/*.json"))
+    with nm.read_session(f"dandi+{archive.url}/000999/{PATH}") as session:
+        assert session.provenance.asset == session.provenance.path
+        assert session.traces is not None
+        assert session.traces.n_cells == 5
+
+
 def test_a_dead_line_in_the_middle_is_one_refusal(archive: StubArchive, recording: bytes) -> None:
     asset = archive.add(PATH, recording)
 
