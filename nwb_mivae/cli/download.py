@@ -38,8 +38,8 @@ def download(
 
     \b
     Examples:
-        nwb-mivae download 000728 --glob '*StimB*' --subject 701412138 --out recordings --dry-run
-        nwb-mivae download 'dandi://000728@0.240827.1809/sub-701412138/*.nwb' --out recordings
+        nwb-mivae download 000728 --modality image --glob '*StimB*' --out recordings --dry-run
+        nwb-mivae download 'dandi://000728@0.240827.1809/*_behavior+image+ophys.nwb' --out recordings
         nwb-mivae download recordings/nwb-mivae.lock.json --out the-same-again
     """
     with Terminal(

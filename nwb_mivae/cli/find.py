@@ -46,8 +46,8 @@ def find(
 
     \b
     Examples:
-        nwb-mivae find 000728 --modality ophys --glob '*StimB*'
-        nwb-mivae find 000728 --subject 701412138 --contents
+        nwb-mivae find 000728 --modality image --glob '*StimB*'
+        nwb-mivae find 000402 --subject 17797 --contents
         nwb-mivae find 000021 --version draft --instance https://api.dandiarchive.org/api
     """
     with Terminal(as_json=as_json, quiet=quiet) as terminal:

@@ -28,7 +28,7 @@ def inspect(
         nwb-mivae inspect recording.nwb
         nwb-mivae inspect recordings/ --stimulus-folder movies/
         nwb-mivae inspect recordings/ --json > what-is-there.json
-        nwb-mivae inspect 'dandi://000728/sub-701412138/*StimB*.nwb'
+        nwb-mivae inspect 'dandi://000402/sub-17797/*_ses-9-scan-4_*.nwb'
     """
     with Terminal(as_json=as_json, quiet=quiet) as terminal:
         from nwb_mivae import pipeline

@@ -31,7 +31,7 @@ def prepare(
     \b
     Examples:
         nwb-mivae prepare recordings/ --out store
-        nwb-mivae prepare 'dandi://000728@0.240827.1809/sub-701412138/*.nwb' --out store
+        nwb-mivae prepare 'dandi://000402@0.230307.2132/sub-17797/*_ses-9-scan-4_*.nwb' --out store
         nwb-mivae prepare a.nwb b.nwb c.nwb --out store --set clips.height=36 --set clips.width=64
     """
     with Terminal(
