@@ -94,7 +94,7 @@ class StimulusFolder:
         """Where a missing file was looked for, for a message."""
         if self.folder is not None:
             return f"under {self.folder}"
-        return "anywhere: no stimulus folder was given" if self._beside is None else "beside the NWB file"
+        return "in a stimulus folder: none was given" if self._beside is None else "beside the NWB file"
 
 
 class ExternalMovie(Template):

@@ -46,7 +46,7 @@ def test_real_files_read_the_same_from_a_server(archive: StubArchive, real_data:
             with read_session(source) as session:
                 values = {key: value for key, value in describe(session).items() if key not in ("file", "files")}
                 text = json.dumps(values).replace(session.provenance.path, "FILE")
-                return text.replace("anywhere: no stimulus folder was given", "beside the NWB file")
+                return text.replace("in a stimulus folder: none was given", "beside the NWB file")
         except SessionError as refusal:
             return refusal.found
 
