@@ -17,12 +17,17 @@ one part at a time, and fetches all parts of one read, and a little ahead of seq
 
 from __future__ import annotations
 
+import atexit
+import copy
 import io
 import re
+import weakref
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
+
+import h5py
 
 from nwb_mivae.archive.address import is_address, parse_address
 from nwb_mivae.archive.asset import Asset
@@ -46,6 +51,15 @@ _READ_AHEAD_SHARE = 8
 _READ_AHEAD_BYTES = 1024**2
 _RUNS = 16
 _WAITING_BYTES = 2 * _REQUEST_BYTES + _RUNS * _READ_AHEAD_BYTES
+
+
+_open_files: weakref.WeakSet[h5py.File] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for root in list(_open_files):
+        root.close()
 
 
 def open_remote(source: str) -> RemoteFile:
@@ -148,7 +162,8 @@ class _Ranges:
             if start not in self._waiting:
                 self._fetch(start)
         except ArchiveError as problem:
-            self.failure = problem
+            # Without its traceback, whose frames would be kept as long as this is.
+            self.failure = copy.copy(problem)
             return _Answer(410)
         return _Answer(206, self._waiting.pop(start))
 
@@ -280,7 +295,7 @@ class RemoteFile(io.RawIOBase):
         begun = self._position
         while self._position < stop:
             if self.failure is not None:
-                raise self.failure
+                raise copy.copy(self.failure)
             count = min(stop - self._position, _REQUEST_BYTES)
             self._ranges.wanted = self._position + count
             self._parts.seek(self._position)
@@ -288,11 +303,35 @@ class RemoteFile(io.RawIOBase):
                 part = self._parts.read(count)
             except Exception:
                 if self.failure is not None:
-                    raise self.failure from None
+                    raise copy.copy(self.failure) from None
                 raise
             target[self._position - begun : self._position - begun + count] = part
             self._position += count
         return max(0, self._position - begun)
+
+    def open_hdf5(self) -> h5py.File:
+        """The file as HDF5, for reading; close it before this.
+
+        HDF5 tells Python when such a file is closed, also when the interpreter is gone, and the process dies of it.
+        So a file that is still open is closed before that, and an error keeps nothing of HDF5 alive.
+
+        Raises
+        ------
+        ArchiveError
+            If the bytes cannot be had.
+        OSError
+            If they are not HDF5.
+        """
+        failure: BaseException
+        try:
+            root = h5py.File(self, "r")
+        except BaseException as problem:
+            # Raised anew below: the frames of this one hold what HDF5 knows of the file, and would until exit.
+            failure = copy.copy(problem)
+        else:
+            _open_files.add(root)
+            return root
+        raise failure
 
     def close(self) -> None:
         if not self.closed:

@@ -324,7 +324,7 @@ def _opened(source: str) -> Iterator[h5py.File]:
         return
     remote = open_remote(source)
     try:
-        with h5py.File(remote, "r") as root:
+        with remote.open_hdf5() as root:
             yield root
         if remote.failure is not None:
             # HDF5 takes a broken line for an object that is not there.

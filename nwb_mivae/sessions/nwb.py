@@ -250,7 +250,7 @@ def _read_remote(remote: RemoteFile) -> tuple[Any, Any]:
 
     root = None
     try:
-        root = h5py.File(remote, "r")
+        root = remote.open_hdf5()
         _refuse_without_version(remote.location, root)
         io = pynwb.NWBHDF5IO(file=root, mode="r", load_namespaces=True)
         nwbfile = io.read()

@@ -4,6 +4,8 @@ import io
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -97,6 +99,40 @@ def test_hdf5_is_read_through_it(archive: StubArchive, tmp_path: Path) -> None:
     with open_remote(address(archive)) as remote, h5py.File(remote, "r") as root:
         np.testing.assert_array_equal(root["values"][:], values)
         assert remote.bytes_fetched < 700_000
+
+
+LEFT_OPEN = "from nwb_mivae.archive import open_remote; root = open_remote(sys.argv[1]).open_hdf5(); root['values']"
+REFUSED = """
+from nwb_mivae.archive import open_remote
+remote = open_remote(sys.argv[1])
+try:
+    remote.open_hdf5()
+except Exception as problem:
+    kept = problem
+    print(type(kept).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "fault", "said"), [(LEFT_OPEN, 200, ""), (REFUSED, 200, "OSError"), (REFUSED, 404, "ArchiveError")]
+)
+def test_a_process_ends_well_whatever_it_leaves_open(
+    archive: StubArchive, tmp_path: Path, script: str, fault: int, said: str
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=0) as root:
+        root["values"] = np.random.default_rng(2).normal(size=(20, 40))
+        root["more"] = np.random.default_rng(2).normal(size=20_000)
+    content = (tmp_path / "a.h5").read_bytes() if script == LEFT_OPEN else CONTENT
+    stub = archive.add(NAME, content)
+
+    def interfere(number: int) -> None:
+        stub.download_status = 200 if number == 1 else fault
+
+    archive.interfere = interfere
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{script}", address(archive)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, said), done.stderr
 
 
 def test_what_was_fetched_once_is_read_from_the_disk(archive: StubArchive) -> None:
