@@ -15,7 +15,19 @@ from nwb_mivae import pipeline
 from nwb_mivae.cli.main import application
 from tests.finished_run import SMALL_PIPELINE, FinishedRun
 
-COMMANDS = ("simulate", "find", "download", "inspect", "prepare", "train", "evaluate", "attribute", "annotate", "report", "demo")
+COMMANDS = (
+    "simulate",
+    "find",
+    "download",
+    "inspect",
+    "prepare",
+    "train",
+    "evaluate",
+    "attribute",
+    "annotate",
+    "report",
+    "demo",
+)
 SMALL = [argument for key, value in SMALL_PIPELINE.items() for argument in ("--set", f"{key}={value}")]
 
 
