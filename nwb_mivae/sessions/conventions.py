@@ -158,6 +158,9 @@ class Layout(Configuration):
     mask_axes: Literal["x, y", "y, x"] | None = Field(
         None, description="order of the axes of image masks, where neither boxes nor pictures of the plane tell"
     )
+    picture_axes: Literal["x, y", "y, x"] | None = Field(
+        None, description="order of the axes of pictures of an imaging plane, by which masks are then checked"
+    )
     electrode_unit: Literal["micrometers", "millimeters", "meters"] | None = Field(
         None, description="unit of the electrodes' coordinates, where it is not NWB's micrometres or not obvious"
     )

@@ -1,7 +1,8 @@
 """Which axis of a mask is x: NWB says the first, many files have rows first, and a few have exchanged even x and y.
 
-Told by the boxes around the masks where the table has them, else by pictures of the plane (which have rows first):
-their shape, and where they are bright. Else it is what is known of such files, and else what NWB says.
+Told by the boxes around the masks where the table has them, else by pictures of the plane: their shape, and where they
+are bright. A picture only tells how masks lie in it, so what its own axes are has to be known of the layout; by itself it
+can confirm what NWB says and not refute it. Else it is what is known of such files, and else what NWB says.
 """
 
 from __future__ import annotations
@@ -49,17 +50,29 @@ def mask_axes(file: OpenedFile, table: Any, masks: Masks, rows: RowArray) -> Mas
         if y_first is not None:
             _say(file, path, y_first, "as the boxes around them say")
             return MaskAxes(y_first, [_part(boxes[row], y_first, masks.size or ()) for row in rows])
+    pictures_known = None if file.layout is None else file.layout.picture_axes
+    lies_alike = ""
     for picture_path, picture in _pictures(file, table):
         y_first = _told_by_picture(picture, masks, pixels)
-        if y_first is not None:
-            _say(file, path, y_first, f"as the picture `{picture_path}` of the plane shows")
-            return MaskAxes(y_first, None)
+        if y_first is None:
+            continue
+        if pictures_known is None and y_first:
+            lies_alike = f"; the picture `{picture_path}` lies as they do"
+            continue
+        y_first = y_first if pictures_known != "x, y" else not y_first
+        _say(file, path, y_first, f"as the picture `{picture_path}` of the plane shows")
+        return MaskAxes(y_first, None)
     if file.layout is not None and file.layout.mask_axes is not None and masks.kind == "image_mask":
         y_first = file.layout.mask_axes == "y, x"
         _say(file, path, y_first, f"as known of {file.layout.name}")
         return MaskAxes(y_first, None)
-    if masks.kind == "image_mask":
-        file.note("guess", path, "nothing tells which axis of the masks is x; the first was taken, as NWB has it")
+    if masks.kind == "image_mask" or lies_alike:
+        which = (
+            "which axis of the masks is x; the first was taken"
+            if masks.kind == "image_mask"
+            else ("whether x and y of the masks are exchanged; they were taken")
+        )
+        file.note("guess", path, f"nothing tells {which}, as NWB has it{lies_alike}")
     return MaskAxes(False, None)
 
 
@@ -108,7 +121,7 @@ def _part(box: npt.NDArray[np.float64], y_first: bool, size: Sequence[int]) -> t
 
 
 def _pictures(file: OpenedFile, table: Any) -> list[tuple[str, npt.NDArray[np.float64]]]:
-    """Pictures (rows, columns) of the table's plane, with their paths: those in its processing module."""
+    """Pictures of the table's plane, with their paths: those in its processing module."""
     from pynwb.base import Image
     from pynwb.ophys import PlaneSegmentation
 
@@ -129,7 +142,7 @@ def _pictures(file: OpenedFile, table: Any) -> list[tuple[str, npt.NDArray[np.fl
 
 
 def _told_by_picture(picture: npt.NDArray[np.float64], masks: Masks, pixels: dict[int, list[RowArray]]) -> bool | None:
-    """Whether y is first, by the picture's shape or where it is brighter under the masks; ``None`` where unclear."""
+    """Whether y is first if the picture has rows first, by its shape or where it is bright; ``None`` where unclear."""
     height, width = picture.shape
     masked = [axes for axes in pixels.values() if len(axes[0])]
     if not masked or len(masked[0]) != 2:

@@ -126,10 +126,19 @@ def test_a_picture_of_the_plane_tells_which_axis_is_x(
     table = add_plane(nwbfile, 12, masks=list(stored), mask_kind=kind, grid_spacing=(1e-6, 1e-6), origin=None)
     add_traces(nwbfile, table, np.zeros((20, 12)))
     add_picture(nwbfile, 30 + 100 * masks.max(axis=0) + np.random.default_rng(0).normal(0, 10, size))
-    session = read_session(write(nwbfile, tmp_path / "a.nwb"))
-    np.testing.assert_allclose(positions(session)[:, :2], centres, atol=1e-5)
-    assert ("y first and x second, unlike in NWB" in said(session)) == rows_first
-    assert "summary_average/average" in said(session)
+    path = write(nwbfile, tmp_path / "a.nwb")
+    own = tmp_path / "own.yaml"
+    for axes in ("y, x", "x, y"):
+        own.write_text(f"layouts: [{{name: mine, objects: [processing/ophys/*], picture_axes: '{axes}'}}]")
+        session = read_session(path, configuration=SessionsConfiguration(conventions=str(own)))
+        expected = centres if axes == "y, x" else centres[:, ::-1]
+        np.testing.assert_allclose(positions(session)[:, :2], expected, atol=1e-5)
+        assert ("y first and x second, unlike in NWB" in said(session)) == (rows_first == (axes == "y, x"))
+        assert "summary_average/average` of the plane shows" in said(session)
+    # Of which axes the picture has nothing is known: it may have x first, as NWB says of pictures, too.
+    session = read_session(path)
+    np.testing.assert_allclose(positions(session)[:, :2], centres[:, ::-1] if rows_first else centres, atol=1e-5)
+    assert ("average` lies as they do" in said(session)) == rows_first
 
 
 def test_a_picture_that_shows_nothing_decides_nothing(tmp_path: Path) -> None:
@@ -157,7 +166,10 @@ def test_a_picture_of_another_plane_decides_nothing(tmp_path: Path) -> None:
         )
         add_traces(nwbfile, table, np.zeros((20, 12)), name=name)
     add_picture(nwbfile, masks.max(axis=0), name="VISp_1_average")
-    found = positions(read_session(write(nwbfile, tmp_path / "a.nwb")))
+    own = tmp_path / "own.yaml"
+    own.write_text("layouts: [{name: mine, objects: [processing/ophys/*], picture_axes: 'y, x'}]")
+    configuration = SessionsConfiguration(conventions=str(own))
+    found = positions(read_session(write(nwbfile, tmp_path / "a.nwb"), configuration=configuration))
     np.testing.assert_allclose(found[:12, :2], centres[:, ::-1], atol=1e-5)
     np.testing.assert_allclose(found[12:, :2], centres, atol=1e-5)
 
