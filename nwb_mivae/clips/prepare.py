@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwb_mivae.alignment import AlignmentConfiguration, align
+from nwb_mivae.archive import is_remote
 from nwb_mivae.clips.configuration import ClipsConfiguration
 from nwb_mivae.clips.sources import SourceFile, identify, number_of_file, source_record
 from nwb_mivae.clips.store import FORMAT_VERSION, ClipStore
 from nwb_mivae.clips.writing import StoreWriter, fingerprint_of
 from nwb_mivae.errors import NwbMivaeError, StoreError
 from nwb_mivae.provenance import package_version
+from nwb_mivae.sessions.conventions import PIXEL_FILE_SUFFIXES, load_conventions
 from nwb_mivae.sessions.grouping import SourceGroup, source_name
 from nwb_mivae.sessions.session import Session
 
@@ -45,9 +47,10 @@ def prepare(
     Files that hold one imaging plane each of a session become one session, and of several files of one recording the
     one that tells most is read; see :mod:`nwb_mivae.sessions.grouping`.
 
-    Sessions whose files, movies and configuration are those of an earlier call are not prepared again, so that an
-    interrupted call is taken up where it stopped. The store holds the sessions of this call and no others. A session
-    that fails does not stop the others; why it failed stands under ``failures`` in the store's manifest.
+    Sessions whose files, movies, conventions and configuration are those of an earlier call are not prepared again, so
+    that an interrupted call is taken up where it stopped. Sessions given open, and those that show or look for movies
+    outside the stimulus folder, are always prepared again. The store holds the sessions of this call and no others. A
+    session that fails does not stop the others; why it failed stands under ``failures`` in the store's manifest.
 
     Parameters
     ----------
@@ -71,6 +74,8 @@ def prepare(
         If ``out`` cannot be written.
     ArchiveError
         If an address names nothing, or its archive cannot be reached.
+    ConfigurationError
+        If the file named by ``sessions.conventions`` cannot be used.
     """
     from nwb_mivae.archive import expand_address
     from nwb_mivae.sessions import SessionsConfiguration, read_session
@@ -84,7 +89,9 @@ def prepare(
         "alignment": alignment.model_dump(mode="json"),
     }
     made_with = {
-        "settings": settings,
+        "settings": {**settings, "sessions": {**settings["sessions"], "conventions": None}},
+        # What they say counts, and not where the file lies.
+        "conventions": load_conventions(sessions.conventions).model_dump(mode="json"),
         "format_version": FORMAT_VERSION,
         "package": package_version(),
         "stimuli": None if stimulus_folder is None else _listing(Path(stimulus_folder)),
@@ -116,7 +123,8 @@ def prepare(
                     "notes": notes,
                 }
             )
-            if all(file.digest for file in files):
+            # Nothing tells with which settings a session was opened, nor what was done to it since.
+            if recording is None and all(file.digest for file in files):
                 if writer.reuse(fingerprint, [file.path for file in files]) is not None:
                     continue
             else:
@@ -171,8 +179,7 @@ def _recordings(
     found: list[tuple[Session | None, SourceGroup]] = []
     for source in sources:
         if isinstance(source, Session):
-            files = source.files or (source.provenance,)
-            found.append((source, SourceGroup(tuple(file.path for file in files))))
+            found.append((source, SourceGroup(_paths(source))))
             continue
         group = first[fspath(source)]
         if groups.pop(group.sources[0], None) is not None:
@@ -211,8 +218,7 @@ def _write(
 ) -> None:
     with writer.workspace() as workspace:
         aligned = align(session, alignment, workspace=workspace)
-        if stimulus_folder is None and any(template.origin == "external" for template in aligned.templates):
-            # Movies found beside the file are in no digest: such a session is always prepared again.
+        if not _movies_listed(session, stimulus_folder):
             fingerprint = ""
         notes = [*aligned.report.notes, *(finding.message for finding in group.findings)]
         left_out = [{"name": source_name(source), "reason": reason} for source, reason in group.left_out.items()]
@@ -225,6 +231,26 @@ def _write(
             source=source_record(session, aligned.trace_path, files, left_out),
             fingerprint=fingerprint,
         )
+
+
+def _movies_listed(session: Session, stimulus_folder: str | PathLike[str] | None) -> bool:
+    """Whether the listing of the stimulus folder tells every movie of the session, those that were looked for included.
+
+    What lies beside the file, and what may yet be put there, is in no digest.
+    """
+    folder = None if stimulus_folder is None else Path(stimulus_folder)
+    for template in session.templates.values():
+        path = getattr(template, "path", None)
+        if template.origin == "external" and (folder is None or path is None or not path.is_relative_to(folder)):
+            return False
+    if all(is_remote(path) for path in _paths(session)):
+        return True
+    looked_for = {name for name in session.missing_templates if name.lower().endswith(PIXEL_FILE_SUFFIXES)}
+    return not session.presentations["template"].isin(looked_for).any()
+
+
+def _paths(session: Session) -> tuple[str, ...]:
+    return tuple(file.path for file in session.files or (session.provenance,))
 
 
 def _listing(folder: Path) -> list[list[Any]]:

@@ -226,9 +226,13 @@ class ClipStore:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over configuration and checksums: equal for equal data, wherever and whenever it was prepared."""
+        configuration = self.manifest["configuration"]
+        if "sessions" in configuration:
+            # Only where it lies is written there; what it did is in the checksums.
+            configuration = {**configuration, "sessions": {**configuration["sessions"], "conventions": None}}
         what = {
             "format_version": self.manifest["format_version"],
-            "configuration": self.manifest["configuration"],
+            "configuration": configuration,
             "stimulus": self.manifest["stimulus"]["sha256"],
             "sessions": {
                 key: [

@@ -8,8 +8,8 @@ import pytest
 
 from nwb_mivae.alignment import AlignmentConfiguration
 from nwb_mivae.clips import ClipsConfiguration, ClipStore, prepare
-from nwb_mivae.errors import OutputError, SessionError, StoreError
-from nwb_mivae.sessions import Session
+from nwb_mivae.errors import ConfigurationError, OutputError, SessionError, StoreError
+from nwb_mivae.sessions import Session, SessionsConfiguration
 from tests.alignment.sessions import make_session, movie, presentation_table, sampled
 
 SMALL = ClipsConfiguration(height=6, width=8)
@@ -123,6 +123,40 @@ def test_other_settings_prepare_again(tmp_path, files, reading):
     assert store.manifest["configuration"]["alignment"]["lag"] == 0.1
     larger = prepare(files, tmp_path / "store", configuration=ClipsConfiguration(height=9, width=16))
     assert larger.stimulus.shape == (120, 9, 16)
+
+
+def test_conventions_of_ones_own_count_by_what_they_say(tmp_path, files, reading):
+    one = tmp_path / "one.yaml"
+    one.write_text("running_names: [belt]\n")
+    before = prepare(
+        files, tmp_path / "store", configuration=SMALL, sessions=SessionsConfiguration(conventions=str(one))
+    )
+    reading.clear()
+    moved = one.rename(tmp_path / "moved.yaml")
+    settings = SessionsConfiguration(conventions=str(moved))
+    after = prepare(files, tmp_path / "store", configuration=SMALL, sessions=settings)
+    assert reading == []
+    assert after.digest == before.digest
+    assert after.manifest["configuration"]["sessions"]["conventions"] == str(moved)
+    moved.write_text("running_names: [wheel]\n")
+    prepare(files, tmp_path / "store", configuration=SMALL, sessions=settings)
+    assert len(reading) == 3
+
+
+def test_conventions_that_cannot_be_read_leave_no_store(tmp_path, files, reading):
+    settings = SessionsConfiguration(conventions=str(tmp_path / "absent.yaml"))
+    with pytest.raises(ConfigurationError):
+        prepare(files, tmp_path / "store", configuration=SMALL, sessions=settings)
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_open_session_is_prepared_as_it_is_now(tmp_path, files):
+    for sign in (1.0, -1.0):
+        timestamps = np.arange(0, 7, 1 / 20)
+        session = session_of(files[0], traces=sampled(timestamps, np.full((len(timestamps), 4), sign)))
+        store = prepare([session], tmp_path / "store", configuration=SMALL)
+        (stored,) = store.sessions.values()
+        assert stored.neural[stored.valid] == pytest.approx(sign)
 
 
 def test_an_interrupted_call_is_taken_up_where_it_stopped(tmp_path, files, reading, monkeypatch):
@@ -291,6 +325,50 @@ def test_movies_that_no_folder_names_are_never_trusted_to_be_the_same(tmp_path, 
     prepare([external, files[0]], tmp_path / "store", configuration=SMALL)
     prepare([external, files[0]], tmp_path / "store", configuration=SMALL)
     assert reading == ["external.nwb", "0.nwb", "external.nwb"]
+
+
+def test_movies_outside_the_stimulus_folder_are_not_trusted_either(tmp_path, files, monkeypatch):
+    """A movie may lie beside the NWB file although a stimulus folder is given, or be put there later."""
+    sessions = importlib.import_module("nwb_mivae.sessions")
+    (tmp_path / "movies").mkdir()
+    read = []
+
+    def prepared_again(change) -> bool:
+        def read_session(source, **more):
+            read.append(source)
+            session = session_of(source[0])
+            change(session)
+            return session
+
+        monkeypatch.setattr(sessions, "read_session", read_session)
+        read.clear()
+        for _ in range(2):
+            prepare(files[:1], tmp_path / "store", configuration=SMALL, stimulus_folder=tmp_path / "movies")
+        return len(read) == 2
+
+    def lies(folder: Path):
+        def change(session: Session) -> None:
+            template = session.templates["movie"]
+            template.origin, template.path = "external", folder / "movie.mp4"
+
+        return change
+
+    def lacks(name: str):
+        def change(session: Session) -> None:
+            session.missing_templates = {name: "no file"}
+            session.presentations = session.presentations.assign(
+                template=["movie"] * 100 + [name] * (len(session.presentations) - 100)
+            )
+
+        return change
+
+    assert prepared_again(lies(tmp_path))
+    files[0].write_text("another file")
+    assert not prepared_again(lies(tmp_path / "movies"))
+    files[0].write_text("a third one")
+    assert prepared_again(lacks("movie.mp4"))
+    files[0].write_text("a fourth one")
+    assert not prepared_again(lacks("natural_movie_one"))
 
 
 def test_progress_is_told(tmp_path, files, reading):
