@@ -11,7 +11,8 @@ Two files are planes of one session where nothing speaks against it and their cl
    traces that overlap in time.
 
 The same plane twice is one recording in two files (an asset with the movies and one without, an annotated copy): the
-one that tells most is read. Whatever is not certain is left as it is, and said.
+one that tells most is read. Files of equal object id and start are compared even if they name different subjects, and
+alike files with other times are two recordings. Whatever is not certain is left as it is, and said.
 
 Only attributes, scalars, ids and start times are read, and of most files only the root's.
 """
@@ -45,6 +46,8 @@ _UNREADABLE = (NwbMivaeError, OSError, RuntimeError, ValueError, TypeError, KeyE
 
 #: Seconds by which the start times of one presentation may differ between two files of a session.
 SAME_TIME = 1e-3
+#: Seconds by which two versions of one recording may differ in when its traces begin and end.
+_CUT_TIME = 1.0
 
 Source = str | PathLike[str]
 
@@ -95,13 +98,16 @@ def find_groups(sources: Sequence[Source], *, configuration: SessionsConfigurati
     names = list(dict.fromkeys(fspath(source) for source in sources))
     groups: list[SourceGroup] = []
     alike: dict[tuple[str, ...], list[_Identity]] = {}
+    bucket_of: dict[tuple[str, str], tuple[str, ...]] = {}
     for name in names:
         try:
             identity = _identity(name, conventions)
         except _UNREADABLE as problem:
             groups.append(_unread(name, problem))
         else:
-            alike.setdefault(identity.bucket, []).append(identity)
+            # A copy in which the subject was given another name is still no other animal.
+            recording = (identity.copy_of or identity.object_id or name, identity.start)
+            alike.setdefault(bucket_of.setdefault(recording, identity.bucket), []).append(identity)
     for bucket in alike.values():
         groups += [SourceGroup((bucket[0].source,))] if len(bucket) == 1 else _groups_of(bucket, settings, conventions)
     order = {name: number for number, name in enumerate(names)}
@@ -258,10 +264,17 @@ def _group(
 def _relation(one: _File, other: _File) -> _Relation:
     """What two files with the same subject and session start are to each other."""
     a, b = one.identity, other.identity
+    copy = ""
     if a.object_id and a.object_id in (b.object_id, b.copy_of):
-        return _Relation("same recording", "an annotated copy of" if b.copy_of else "a copy of")
-    if b.object_id and b.object_id == a.copy_of:
-        return _Relation("same recording", "the source of")
+        copy = "an annotated copy of" if b.copy_of else "a copy of"
+    elif b.object_id and b.object_id == a.copy_of:
+        copy = "the source of"
+    if copy and a.subject != b.subject:
+        copy = f"of subject {b.subject!r} and not {a.subject!r}, but else {copy}"
+    if copy:
+        return _same_recording(one, other, copy)
+    if a.subject != b.subject:
+        return _Relation("other sessions")
     if a.session and b.session and a.session != b.session:
         return _Relation("other sessions")
     same_id = bool(
@@ -289,22 +302,47 @@ def _relation(one: _File, other: _File) -> _Relation:
     )
 
 
-def _same_recording(one: _File, other: _File) -> _Relation:
-    if one.contents.pixel_bytes > other.contents.pixel_bytes:
+def _same_recording(one: _File, other: _File, is_a: str = "") -> _Relation:
+    """The same recording, unless the times in the files speak against it.
+
+    Tracked cells, a placeholder for the start, or a file that was copied and filled in anew make other sessions alike.
+    """
+    mine, its = one.contents, other.contents
+    table = _table_at_other_times(mine, its)
+    other_traces = _of_other_length(mine, its)
+    # Of a copy the table may have been corrected.
+    if other_traces or (table and not is_a):
+        what = f"the presentations in {table} have other start times" if table else "the traces are of other times"
+        return _Relation("not certain", f"the same plane or ids, but {what}")
+    if is_a:
+        return _Relation("same recording", is_a)
+    if mine.pixel_bytes > its.pixel_bytes:
         return _Relation("same recording", "the same recording with fewer pixels of stimuli than in")
     return _Relation("same recording", "the same recording as in")
+
+
+def _table_at_other_times(one: _Contents, other: _Contents) -> str:
+    """The first table that both have with other start times, or nothing."""
+    for name in sorted(set(one.tables) & set(other.tables)):
+        starts, its = one.tables[name], other.tables[name]
+        if len(starts) != len(its) or not np.allclose(starts, its, rtol=0.0, atol=SAME_TIME, equal_nan=True):
+            return name
+    return ""
+
+
+def _of_other_length(one: _Contents, other: _Contents) -> bool:
+    """Whether the traces begin or end so far apart that nobody cut them for processing."""
+    if one.interval is None or other.interval is None:
+        return False
+    return not np.allclose(one.interval, other.interval, rtol=0.0, atol=_CUT_TIME, equal_nan=True)
 
 
 def _relation_of_planes(one: _File, other: _File, same_id: bool) -> _Relation:
     """Whether the clocks of two planes prove that they were recorded together."""
     tables, its = one.contents.tables, other.contents.tables
-    common = sorted(set(tables) & set(its))
-    for name in common:
-        if len(tables[name]) != len(its[name]) or not np.allclose(
-            tables[name], its[name], rtol=0.0, atol=SAME_TIME, equal_nan=True
-        ):
-            return _Relation("not certain", f"another plane, but the presentations in {name} have other start times")
-    if sum(len(np.unique(tables[name])) for name in common) > 1:
+    if differs := _table_at_other_times(one.contents, other.contents):
+        return _Relation("not certain", f"another plane, but the presentations in {differs} have other start times")
+    if sum(len(np.unique(tables[name])) for name in set(tables) & set(its)) > 1:
         return _Relation("planes")
     if tables and its:
         return _Relation("not certain", "another plane, but no stimulus table in common that proves the same session")

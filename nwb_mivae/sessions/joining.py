@@ -34,7 +34,8 @@ def join_sessions(sessions: Sequence[Session], conventions: Conventions) -> Sess
     """One session of the open ``sessions``, each read from a file of its own; closing it closes them all.
 
     Its ``key`` is that of the first without what tells the planes apart: the part that a ``session_name_patterns``
-    entry calls ``plane``, and the ``_``-separated parts that not all the names have. ``provenance`` is the first's.
+    entry calls ``plane``, and the ``_``-separated parts that not all the names have, but for DANDI's ``ses-``: where
+    planes differ in that, nothing else would tell the sessions of a subject apart. ``provenance`` is the first's.
 
     Raises
     ------
@@ -257,7 +258,9 @@ def _key(keys: Sequence[str], conventions: Conventions) -> str:
     if len(set(shorter)) == 1:
         return shorter[0]
     others = [set(key.split("_")) for key in shorter[1:]]
-    common = [part for part in shorter[0].split("_") if all(part in parts for parts in others)]
+    common = [
+        part for part in shorter[0].split("_") if part.startswith("ses-") or all(part in parts for parts in others)
+    ]
     return "_".join(common) or keys[0]
 
 

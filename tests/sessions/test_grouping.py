@@ -193,6 +193,44 @@ def test_annotated_copies_are_left_out_and_alone_they_are_read(tmp_path):
     assert group_sources(copies) == [tuple(map(str, copies))]
 
 
+@pytest.mark.parametrize(
+    ("both", "second", "why"),
+    [
+        pytest.param({"session_id": None}, {"onsets": frame_onsets(60, seed=1)}, "start times", id="the same ROIs"),
+        pytest.param(
+            {"identifier": "x"}, {"onsets": frame_onsets(60, seed=1)}, "start times", id="the same identifier"
+        ),
+        pytest.param({"stimulus": False}, {"samples": 200}, "other times", id="no tables, longer traces"),
+    ],
+)
+def test_alike_files_with_other_times_are_not_one_recording(tmp_path, both, second, why):
+    """Cells that were tracked over days, and a start that is a placeholder."""
+    paths = [write_plane(tmp_path / "a.nwb", **both), write_plane(tmp_path / "b.nwb", **both, **second)]
+    groups = find_groups(paths)
+    assert names([group.sources for group in groups]) == [["a.nwb"], ["b.nwb"]]
+    assert all(group.findings[0].level == "warning" and why in group.findings[0].message for group in groups)
+
+
+def test_a_file_that_another_was_copied_from_and_filled_anew_is_another_recording(tmp_path):
+    paths = [write_plane(tmp_path / "a.nwb"), write_plane(tmp_path / "b.nwb", samples=300)]
+    with h5py.File(paths[0]) as one, h5py.File(paths[1], "r+") as other:
+        other.attrs["object_id"] = one.attrs["object_id"]
+    assert names(group_sources(paths)) == [["a.nwb"], ["b.nwb"]]
+
+
+def test_a_copy_in_which_the_subject_is_called_otherwise_is_no_other_animal(tmp_path):
+    path = write_plane(tmp_path / "a.nwb", subject="1")
+    copy, corrected = (Path(shutil.copy(path, tmp_path / f"{name}.nwb")) for name in ("bb", "ccc"))
+    with h5py.File(copy, "r+") as root:
+        root["general/subject/subject_id"][...] = "2"
+    with h5py.File(corrected, "r+") as root:
+        root["intervals/natural_movie_presentations/start_time"][:] += 1.0
+    (group,) = find_groups([copy, corrected, path])
+    assert group.sources == (str(path),)
+    assert group.left_out[str(copy)] == "of subject '2' and not '1', but else a copy of a.nwb, which was read"
+    assert "bb.nwb was left out" in " ".join(finding.message for finding in group.findings)
+
+
 def test_a_copy_without_a_subject_is_found_by_its_identifier(tmp_path):
     path = write_plane(tmp_path / "a.nwb")
     with h5py.File(path, "r+") as root:

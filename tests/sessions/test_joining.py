@@ -79,6 +79,7 @@ def test_findings_name_their_file_and_what_all_have_is_said_once(tmp_path):
     [
         (["sub-1_ses-11-acq-20_ophys", "sub-1_ses-11-acq-21_ophys"], "sub-1_ses-11_ophys"),
         (["sub-1_ses-11_obj-a_ophys", "sub-1_ses-11_obj-b_ophys"], "sub-1_ses-11_ophys"),
+        (["sub-1_ses-20_ophys", "sub-1_ses-21_ophys"], "sub-1_ses-20_ophys"),
         (["first", "second"], "first"),
     ],
 )
