@@ -37,6 +37,7 @@ __all__ = [
     "UnitCriterion",
     "load_conventions",
     "plain",
+    "specific_stem",
     "stimulus_stem",
 ]
 
@@ -115,6 +116,9 @@ class ParameterName(Configuration):
     column: str = Field(description="name of the column, exactly")
     name: ParameterKind
     factor: float = Field(1.0, description="standard units in one unit of the column")
+    of_pair: Literal[0, 1] | None = Field(
+        None, description="which number of each pair, where the column has pairs, such as positions `[[x, y], [x, y]]`"
+    )
 
 
 class DrawnStimulus(Configuration):
@@ -188,10 +192,12 @@ class Conventions(Configuration):
     block_columns: tuple[str, ...] = ()
     blank_columns: tuple[str, ...] = ()
     omitted_columns: tuple[str, ...] = ()
+    omitted_names: tuple[str, ...] = ()
     blank_codes: tuple[int, ...] = ()
     blank_names: tuple[str, ...] = ()
     no_stimulus_tables: tuple[str, ...] = ()
     session_movie_words: tuple[str, ...] = ()
+    generic_words: tuple[str, ...] = ()
     running_names: tuple[str, ...] = ()
     pupil_names: tuple[str, ...] = ()
     pupil_columns: tuple[str, ...] = ()
@@ -258,3 +264,14 @@ def stimulus_stem(name: str) -> str:
     """
     apart = re.sub(r"(?<=[0-9])[^a-z0-9]+(?=[0-9])", "~", without_suffix(name).lower())
     return re.sub(r"[^a-z0-9~]", "", apart)
+
+
+def specific_stem(name: str, generic_words: Iterable[str]) -> str:
+    """:func:`stimulus_stem` without words that many names have, empty where there are no others.
+
+    Words are told apart by what is neither letter nor digit: of ``movie_flower_fwd`` without ``movie`` remains what
+    ``flower_fwd`` is, of ``movieflower`` all.
+    """
+    words = re.split(r"[^a-z0-9]+", without_suffix(name).lower())
+    kept = "_".join(word for word in words if word not in generic_words)
+    return stimulus_stem(kept) if re.search("[a-z]", kept) else ""

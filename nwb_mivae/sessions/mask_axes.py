@@ -1,8 +1,8 @@
 """Which axis of a mask is x: NWB says the first, many files have rows first, and a few have exchanged even x and y.
 
 Told by the boxes around the masks where the table has them, else by pictures of the plane: their shape, and where they
-are bright. A picture only tells how masks lie in it, so what its own axes are has to be known of the layout; by itself it
-can confirm what NWB says and not refute it. Else it is what is known of such files, and else what NWB says.
+are bright. A picture only tells how masks lie in it, so what its own axes are has to be known of the layout; by itself
+it can confirm what NWB says and not refute it. Else it is what is known of such files, and else what NWB says.
 """
 
 from __future__ import annotations
