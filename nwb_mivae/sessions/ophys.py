@@ -462,7 +462,7 @@ def _one_of_each_plane(series: Sequence[RoiSeries]) -> list[RoiSeries]:
 
 
 def _overlapping(file: OpenedFile, planes: Sequence[RoiSeries]) -> list[RoiSeries]:
-    """The plane with most ROIs and those recorded at the same time, more or less; the others are warned of."""
+    """The plane with most ROIs and those recorded at the same time, in their order; the others are warned of."""
     lead = max(planes, key=lambda item: len(item.rows))
     begin, end = lead.times[0], lead.times[-1]
     kept = []
@@ -478,7 +478,7 @@ def _overlapping(file: OpenedFile, planes: Sequence[RoiSeries]) -> list[RoiSerie
             f"another plane ({item.plane}, {len(item.rows)} ROIs) was recorded at another time and left out: it has "
             f"{shared:.0f} s of the {end - begin:.0f} s of the largest plane; choose it with sessions.trace",
         )
-    return [lead, *(item for item in kept if item is not lead)]
+    return kept
 
 
 def _say_why_not(file: OpenedFile, item: RoiSeries, chosen: Sequence[RoiSeries]) -> None:

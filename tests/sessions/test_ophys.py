@@ -258,9 +258,10 @@ def test_planes_on_one_clock_stand_side_by_side(tmp_path: Path) -> None:
         add_traces(nwbfile, table, VALUES[:, : N_ROIS - number] + 1000 * number, name=f"series_{name}")
     with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
         traces = traces_of(session)
-        assert session.cells["plane"].tolist() == ["upper"] * 4 + ["lower"] * 3
-        assert session.cells["area"].tolist() == ["VISp"] * 4 + ["VISl"] * 3
-        np.testing.assert_array_equal(traces.read(), np.hstack([VALUES, VALUES[:, :3] + 1000]))
+        # In order of path, whatever the number of ROIs.
+        assert session.cells["plane"].tolist() == ["lower"] * 3 + ["upper"] * 4
+        assert session.cells["area"].tolist() == ["VISl"] * 3 + ["VISp"] * 4
+        np.testing.assert_array_equal(traces.read(), np.hstack([VALUES[:, :3] + 1000, VALUES]))
         assert sum(item.chosen for item in session.candidates) == 2
 
 
@@ -274,13 +275,12 @@ def test_planes_acquired_in_turn_keep_their_clocks(tmp_path: Path) -> None:
     with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
         traces = session.traces
         assert isinstance(traces, MultiPlaneTraces)
-        # The plane with most ROIs leads, with the one on its clock beside it.
-        assert session.cells["plane"].tolist() == ["b"] * 3 + ["c"] * 2 + ["a"] * 2
-        assert [plane.n_cells for plane in traces.planes] == [5, 2]
-        assert [len(plane.timestamps) for plane in traces.planes] == [N_SAMPLES - 1, N_SAMPLES]
-        np.testing.assert_allclose(traces.planes[0].timestamps, np.arange(N_SAMPLES - 1) / 10 + 0.05)
-        np.testing.assert_array_equal(traces.planes[0].read(3, 5)[:, 3:], VALUES[3:5, :2] + 2000)
-        np.testing.assert_array_equal(traces.planes[1].read(), VALUES[:, :2])
+        assert session.cells["plane"].tolist() == ["a"] * 2 + ["b"] * 3 + ["c"] * 2
+        assert [plane.n_cells for plane in traces.planes] == [2, 5]
+        assert [len(plane.timestamps) for plane in traces.planes] == [N_SAMPLES, N_SAMPLES - 1]
+        np.testing.assert_allclose(traces.planes[1].timestamps, np.arange(N_SAMPLES - 1) / 10 + 0.05)
+        np.testing.assert_array_equal(traces.planes[0].read(), VALUES[:, :2])
+        np.testing.assert_array_equal(traces.planes[1].read(3, 5)[:, 3:], VALUES[3:5, :2] + 2000)
         assert any("3 planes on 2 clocks, 7 cells" in message for message in messages(session, "info"))
         assert all(item.chosen for item in session.candidates)
 
