@@ -143,10 +143,10 @@ def _touches(
     start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], intervals: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.bool_]:
     """Whether each ``[start, stop]`` shares any time with one of the intervals (K, 2), in any order."""
-    touches = np.zeros(len(start), dtype=bool)
-    for begin, end in intervals:
-        touches |= (start < end) & (stop > begin)
-    return touches
+    begin, end = intervals[np.argsort(intervals[:, 0], kind="stable")].T
+    # Of the intervals that begin before the stop, the one that ends last decides.
+    latest = np.append(-np.inf, np.maximum.accumulate(end))
+    return np.asarray(start < latest[np.searchsorted(begin, stop, side="left")])
 
 
 def _usable_traces(session: Session) -> SampledTraces | MultiPlaneTraces | SpikeTrains:

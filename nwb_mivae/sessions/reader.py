@@ -163,7 +163,7 @@ def _read_traces(
 
 
 def _invalid_times(file: OpenedFile) -> npt.NDArray[np.float64]:
-    """Intervals (K, 2) that the file itself says are not to be used."""
+    """Intervals (K, 2) that the file itself says are not to be used; open ones are infinite."""
     table = file.nwbfile.invalid_times
     if table is None or len(table) == 0:
         return np.zeros((0, 2))
@@ -171,7 +171,12 @@ def _invalid_times(file: OpenedFile) -> npt.NDArray[np.float64]:
         [np.asarray(table[name].data[:], dtype=np.float64) for name in ("start_time", "stop_time")], axis=1
     )
     file.note("info", file.path_of(table), f"{len(times)} intervals marked as invalid; frames in them are masked")
-    return times[np.isfinite(times).all(axis=1)]
+    unknown = np.isnan(times)
+    if unknown.any():
+        message = f"{int(unknown.any(axis=1).sum())} invalid intervals lack their start or end: taken as without limit"
+        file.note("warning", file.path_of(table), f"{message}; those that lack both were left out")
+    times = np.where(unknown, [-np.inf, np.inf], times)
+    return times[~unknown.all(axis=1)]
 
 
 def _key(stem: str) -> str:

@@ -241,6 +241,24 @@ def test_frames_in_times_that_the_file_marks_as_invalid_are_masked():
     assert np.flatnonzero(~later.valid).tolist() == [0, 1, 2, 5, 6, 7]
 
 
+@settings(max_examples=50, deadline=None)
+@given(intervals=st.lists(st.tuples(*[st.integers(0, 8).map(lambda tenths: tenths / 10)] * 2), max_size=6))
+def test_invalid_times_may_overlap_and_stand_in_any_order(intervals):
+    start = np.arange(10) * 0.1
+    session = make_session(
+        presentation_table(start, start + 0.1, np.arange(10)),
+        sampled(np.arange(0, 3, 0.05), np.ones((60, 2))),
+        [movie(10)],
+    )
+    session.invalid_times = np.array([*intervals, (1.5, np.inf)])
+    aligned = align(session, AlignmentConfiguration(lag=0.0, static_longer_than=1.0))
+    touched = [
+        any(first < end and last > begin for begin, end in intervals)
+        for first, last in zip(aligned.time, aligned.stop_time, strict=True)
+    ]
+    assert (~aligned.valid).tolist() == touched
+
+
 def test_frames_between_observation_intervals_are_masked():
     start = np.arange(10) * 0.1
     trains = SpikeTrains(

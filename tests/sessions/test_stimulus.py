@@ -539,3 +539,12 @@ def test_invalid_times_are_read(tmp_path: Path) -> None:
     nwbfile = new_file()
     nwbfile.add_invalid_time_interval(start_time=1.5, stop_time=2.5)
     assert opened(nwbfile, tmp_path).invalid_times.tolist() == [[1.5, 2.5]]
+
+
+def test_invalid_times_without_an_end_have_none(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    for start, stop in ((np.nan, 1.0), (5.0, np.nan), (np.nan, np.nan)):
+        nwbfile.add_invalid_time_interval(start_time=start, stop_time=stop)
+    session = opened(nwbfile, tmp_path)
+    assert session.invalid_times.tolist() == [[-np.inf, 1.0], [5.0, np.inf]]
+    assert "3 invalid intervals lack their start or end" in said(session, "warning")
