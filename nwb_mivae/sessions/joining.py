@@ -1,7 +1,8 @@
 """Sessions read from several files, one imaging plane each, become one session.
 
 The cells stand side by side in the order of the files. What all planes share (the screen, the animal's behaviour) comes
-from the file that tells most of it, and the others are checked against it.
+from the file that tells most of it, and the others are checked against it. Pixels that only another file has are used
+where both say that the same frames were shown at the same times.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nwb_mivae.sessions.session import (
     MultiPlaneTraces,
     SampledTraces,
     Session,
+    Template,
     TraceCandidate,
     Traces,
 )
@@ -57,7 +59,7 @@ def join_sessions(sessions: Sequence[Session], conventions: Conventions) -> Sess
     )
     findings += _disagreements(sessions, names, shown)
     by_preference = [sessions[shown], *(session for session in sessions if session is not sessions[shown])]
-    templates = {name: each for session in reversed(by_preference) for name, each in session.templates.items()}
+    templates, unlike = _templates(by_preference)
     behaviour = {name: each for session in reversed(by_preference) for name, each in session.behaviour.items()}
     return Session(
         key=_key([session.key for session in sessions], conventions),
@@ -66,7 +68,9 @@ def join_sessions(sessions: Sequence[Session], conventions: Conventions) -> Sess
         presentations=sessions[shown].presentations,
         templates=templates,
         missing_templates={
-            name: why for name, why in sessions[shown].missing_templates.items() if name not in templates
+            name: unlike.get(name, why)
+            for name, why in sessions[shown].missing_templates.items()
+            if name not in templates
         },
         behaviour=behaviour,
         provenance=sessions[0].provenance,
@@ -172,6 +176,7 @@ def _traces(sessions: Sequence[Session]) -> Traces | None:
         kind=first.kind,
         unit=first.unit,
         path=first.path,
+        preferred_rows=max((plane.preferred_rows or 1) for plane in planes),
     )
 
 
@@ -205,6 +210,36 @@ def _tells(session: Session) -> tuple[int, int, int]:
         int(rows["template"].isin(list(session.templates)).sum()),
         int((~rows["blank"].astype(bool)).sum()),
         len(rows),
+    )
+
+
+def _templates(by_preference: Sequence[Session]) -> tuple[dict[str, Template], dict[str, str]]:
+    """Templates of the first session, and those of the others that its presentations can be shown with.
+
+    A file without the pixels of a movie tells of it otherwise than one with them (as one row, say, and not as its
+    frames), so both must show the same frames at the same times. Also why templates were not taken.
+    """
+    first, *others = by_preference
+    templates = dict(first.templates)
+    unlike: dict[str, str] = {}
+    for other in others:
+        for name, template in other.templates.items():
+            if name in templates:
+                continue
+            if _shows_alike(first, other, name):
+                templates[name] = template
+            else:
+                where = source_name(other.provenance.path)
+                unlike[name] = f"the pixels are in {where}, which tells otherwise when which frame was shown"
+    return templates, unlike
+
+
+def _shows_alike(one: Session, other: Session, template: str) -> bool:
+    rows, its = (each.presentations[each.presentations["template"] == template] for each in (one, other))
+    return (
+        len(rows) == len(its)
+        and bool(np.array_equal(rows["frame"].to_numpy(), its["frame"].to_numpy()))
+        and bool(np.allclose(rows["start_time"].to_numpy(), its["start_time"].to_numpy(), rtol=0.0, atol=SAME_TIME))
     )
 
 

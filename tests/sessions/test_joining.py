@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pynwb import NWBHDF5IO
 
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions import MultiPlaneTraces, SampledTraces, SessionsConfiguration, read_session
-from tests.nwb_files import pixels_of
+from nwb_mivae.sessions.conventions import load_conventions
+from nwb_mivae.sessions.joining import join_sessions
+from tests.nwb_files import add_movie, add_table, pixels_of
 from tests.plane_files import START, frame_onsets, plane_values, write_plane, write_planes
 
 
@@ -39,6 +42,16 @@ def test_planes_on_one_clock_are_put_side_by_side(tmp_path):
         assert session.traces.shape == (120, 6)
         expected = np.concatenate([plane_values(0, 120, 3), plane_values(1, 120, 3)], axis=1)
         assert session.traces.read(10, 20) == pytest.approx(expected[10:20])
+
+
+def test_planes_side_by_side_are_read_in_whole_storage_chunks(tmp_path):
+    sessions = [read_session(path) for path in write_planes(tmp_path, (0, 1), first_sample=0.0)]
+    for session, rows in zip(sessions, (None, 40), strict=True):
+        assert isinstance(session.traces, SampledTraces)
+        session.traces.preferred_rows = rows
+    with join_sessions(sessions, load_conventions()) as session:
+        assert isinstance(session.traces, SampledTraces)
+        assert session.traces.preferred_rows == 40
 
 
 def test_what_all_planes_share_comes_from_the_file_that_tells_most(tmp_path):
@@ -116,6 +129,45 @@ def test_presentations_at_other_times_are_said(tmp_path):
         assert any("60 presentations in b.nwb at other times" in finding.message for finding in warnings)
         assert any("only c.nwb has" in finding.message for finding in warnings)
         assert session.presentations["start_time"].to_numpy() == pytest.approx(frame_onsets(60))
+
+
+@pytest.mark.parametrize("row_per_frame", [True, False])
+def test_pixels_of_another_file_are_used_for_presentations_that_agree(tmp_path, row_per_frame):
+    """Without the pixels a row of a whole movie stays one row, which is not the movie's first frame for so long."""
+    paths = []
+    for plane, (movie, n_frames) in enumerate([("clip", 60), ("other", 200)]):
+        path = write_plane(tmp_path / f"sub-1_ses-2-acq-{plane}_ophys.nwb", plane, stimulus=False, samples=300)
+        onsets = 2.0 + np.arange(60) / 30 if row_per_frame else np.array([2.0])
+        later = 8.0 + np.arange(200) / 30
+        with NWBHDF5IO(str(path), "r+") as io:
+            nwbfile = io.read()
+            add_table(
+                nwbfile,
+                "clip_presentations",
+                start_time=onsets,
+                stop_time=onsets + (1 / 30 if row_per_frame else 2.0),
+                stimulus_name=["clip"] * len(onsets),
+                **({"frame": np.arange(60)} if row_per_frame else {}),
+            )
+            add_table(
+                nwbfile,
+                "other_presentations",
+                start_time=later,
+                stop_time=later + 1 / 30,
+                stimulus_name=["other"] * 200,
+                frame=np.arange(200),
+            )
+            add_movie(nwbfile, movie, pixels_of(n_frames))
+            io.write(nwbfile)
+        paths.append(path)
+    with read_session(paths) as session:
+        assert any(f"was taken from {paths[1].name}" in message for message in messages(session))
+        assert "other" in session.templates
+        if row_per_frame:
+            assert session.templates["clip"].read(np.array([7])).max() == 7
+        else:
+            assert "clip" not in session.templates
+            assert paths[0].name in session.missing_templates["clip"]
 
 
 def test_traces_of_another_kind_are_left_out_and_said(tmp_path):
