@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,10 @@ class FilePart(NamedTuple):
 
 
 def part_of_session(source: Path, stored: StoredSession) -> FilePart:
-    """Find ``source`` among the files of the session, by its bytes, or by name where the store knows no digest.
+    """Find ``source`` among the files of the session.
+
+    It is found by its bytes. Of a file whose digest the store does not know (a URL's, or an asset's whose archive has
+    none yet) the ``object_id`` decides, and the name where there is none either.
 
     Raises
     ------
@@ -51,15 +55,41 @@ def part_of_session(source: Path, stored: StoredSession) -> FilePart:
     digest = sha256_of_file(source)
     fits = [number for number, file in enumerate(files) if file["sha256"] == digest]
     if not fits:
-        unknown = [number for number, file in enumerate(files) if not file["sha256"]]
-        fits = [number for number in unknown if len(files) == 1 or source_name(files[number]["path"]) == source.name]
+        object_id = _object_id(source)
+        for number, file in enumerate(files):
+            if file["sha256"]:
+                continue
+            if object_id and file["object_id"]:
+                fits += [number] if object_id == file["object_id"] else []
+            elif len(files) == 1 or source_name(file["path"]) == source.name:
+                fits.append(number)
     if len(fits) != 1:
         raise AnnotationError(
             f"bytes with SHA-256 {digest}: the file changed since the session was prepared, or is another one",
-            expected=" or ".join(str(file["sha256"] or source_name(file["path"])) for file in files),
+            expected=" or ".join(_told_by(file) for file in files),
             remedy="prepare the session again, or name the file it was prepared from",
             file=source,
         )
     (number,) = fits
     cells = np.flatnonzero(stored.cells["source_file"].to_numpy(dtype=object) == files[number]["path"])
     return FilePart(number, len(files), digest, cells)
+
+
+def _told_by(file: Mapping[str, Any]) -> str:
+    if file["sha256"]:
+        return str(file["sha256"])
+    name = source_name(file["path"])
+    return f"{name} with object_id {file['object_id']}" if file["object_id"] else name
+
+
+def _object_id(source: Path) -> str:
+    """That of the file itself, or nothing where it cannot be read; whoever opens it says why."""
+    import h5py
+
+    from nwb_mivae.sessions.nwb import as_text
+
+    try:
+        with h5py.File(source, "r") as root:
+            return as_text(root.attrs.get("object_id"))
+    except OSError:
+        return ""

@@ -339,7 +339,7 @@ class Session:
     files : tuple of Provenance
         Every file the session was read from, ``provenance`` first; several where each holds one imaging plane.
     invalid_times : ndarray of float64, (K, 2)
-        Intervals, in seconds, that the file says are not to be used.
+        Intervals, in seconds, that the file says are not to be used; infinite where they have no start or no end.
     findings : list of Finding
         What was found, chosen, guessed and left out.
     candidates : list of TraceCandidate

@@ -359,6 +359,17 @@ def test_a_changed_source_is_refused(source: Path, stored: Stored):
     assert error.expected == stored.source["sha256"]
 
 
+def test_a_source_without_a_known_digest_is_told_by_its_object_id(source: Path, stored: Stored, tmp_path: Path):
+    """A session that was read from a server: any file would fit, and results of one animal come to another's file."""
+    with h5py.File(source) as file:
+        object_id = file.attrs["object_id"]
+    (stored.source["files"][0]).update(sha256=None, path="https://server.org/blobs/1", object_id="of another file")
+    error = refused(source, stored)
+    assert "of another file" in (error.expected or "")
+    stored.source["files"][0]["object_id"] = object_id
+    assert run(source, stored, tmp_path / "out.nwb").is_file()
+
+
 def test_the_source_as_output_is_refused(source: Path, stored: Stored, tmp_path: Path):
     assert "the source itself" in refused(source, stored, source, overwrite=True).found
     (tmp_path / "link.nwb").symlink_to(source)
