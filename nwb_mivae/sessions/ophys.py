@@ -346,6 +346,14 @@ def _word(file: OpenedFile, series: Any) -> TraceWord:
 
 def _place_in_time(file: OpenedFile, item: RoiSeries) -> None:
     """Decide which axis is time and when its samples were taken, or raise."""
+    stored_type = getattr(item.series.data, "dtype", None)
+    if stored_type is not None and stored_type.kind not in "biuf":
+        raise file.refusal(
+            f"values of type {stored_type}",
+            expected="real numbers",
+            remedy="choose other traces with sessions.trace",
+            object_path=f"{item.path}/data",
+        )
     n_rois = len(item.rows)
     if item.table is None or n_rois == 0:
         raise file.refusal("no ROIs", expected="rows of a ROI table in `rois`", object_path=item.path)

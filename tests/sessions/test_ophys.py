@@ -5,6 +5,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from nwb_mivae.errors import SessionError
@@ -484,3 +485,20 @@ def test_cells_marked_in_words(tmp_path: Path) -> None:
     add_traces(nwbfile, table, np.zeros((5, 3)))
     with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
         assert session.cells["id"].tolist() == [100, 102]
+
+
+@pytest.mark.parametrize("values", [np.full((40, N_ROIS), b"a", dtype="S1"), np.full((40, N_ROIS), 1 + 2j)])
+def test_values_that_are_no_real_numbers_are_left_out(tmp_path: Path, values: npt.NDArray[Any]) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS)
+    add_traces(nwbfile, table, np.zeros((40, N_ROIS)), name="DfOverF")
+    add_traces(nwbfile, table, np.ones((40, N_ROIS)), name="other", container="Fluorescence")
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        group = file["processing/ophys/DfOverF/DfOverF"]
+        attributes = dict(group["data"].attrs)
+        del group["data"]
+        group.create_dataset("data", data=values).attrs.update(attributes)
+    with read_session(path) as session:
+        assert traces_of(session).path.endswith("other")
+        assert any("values of type" in message for message in messages(session, "warning"))
