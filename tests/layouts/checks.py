@@ -315,6 +315,7 @@ def check_coordinates(reading: Reading) -> str:
                 words = ("depth", "`z`", "coordinate") if axis == 2 else ("pixel size", "coordinate", "position")
                 said = [message for word in words for message in reading.said(word)]
                 differences.expect(bool(said), f"nothing says why {name} is missing")
+    guessed = guessed or bool(reading.said("no pixel size", levels=("guess",)))
     known_axes = [name for axis, name in enumerate("xyz") if np.isfinite(found[:, axis]).any()]
     missing_axes = [name for name in "xyz" if name not in known_axes]
     text = f"ok: {', '.join(known_axes)} in um" if known_axes else "not in the file"
