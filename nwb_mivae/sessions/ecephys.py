@@ -173,7 +173,7 @@ def _electrode_rows(file: OpenedFile) -> npt.NDArray[np.int64]:
             rows[:] = [of_id.get(int(number), -1) for number in numbers]
             break
     if (rows < 0).all() and "electrodes" in units.colnames:
-        rows[:] = _first_electrode(units["electrodes"], len(units))
+        rows[:] = _first_electrode(file, units["electrodes"], len(units))
     rows[(rows < 0) | (rows >= len(electrodes))] = -1
     missing = int((rows < 0).sum())
     if 0 < missing < len(rows):
@@ -181,14 +181,38 @@ def _electrode_rows(file: OpenedFile) -> npt.NDArray[np.int64]:
     return rows
 
 
-def _first_electrode(column: Any, n_units: int) -> npt.NDArray[np.int64]:
+def _first_electrode(file: OpenedFile, column: Any, n_units: int) -> npt.NDArray[np.int64]:
+    """The first electrode each unit names, -1 where it names none, or where all units name the same several ones."""
     if not hasattr(column, "target"):
         return np.asarray(column.data[:], dtype=np.int64)
+    path = file.path_of(file.nwbfile.units)
     rows = np.full(n_units, -1, dtype=np.int64)
     ends = np.asarray(column.data[:], dtype=np.int64)
+    named = np.asarray(column.target.data[:], dtype=np.int64)
     first = np.concatenate([[0], ends[:-1]])
+    count = ends - first
+    if (
+        n_units > 1
+        and count[0] > 1
+        and (count == count[0]).all()
+        and (named.reshape(n_units, -1) == named[: count[0]]).all()
+    ):
+        # Writers that name all channels of a probe for every unit say nothing of where a unit is.
+        file.note(
+            "warning",
+            path,
+            f"every unit names the same {int(count[0])} electrodes and none names a peak channel: which of them it was "
+            "seen best on is unknown, and so is its place",
+        )
+        return rows
     filled = ends > first
-    rows[filled] = np.asarray(column.target.data[:], dtype=np.int64)[first[filled]]
+    rows[filled] = named[first[filled]]
+    several = int((count > 1).sum())
+    if several:
+        message = (
+            f"{several} of {n_units} units name several electrodes and no peak channel: the first tells their place"
+        )
+        file.note("guess", path, message)
     return rows
 
 

@@ -110,6 +110,18 @@ def test_area_and_place_from_the_electrodes(tmp_path: Path) -> None:
     with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
         assert session.cells["area"].tolist() == ["VISp", "VISl"] * 2
         assert session.cells["x"].tolist() == [1000.0, 1100.0] * 2
+        assert "2 of 4 units name several electrodes and no peak channel: the first tells their place" in said(session)
+
+
+def test_all_channels_of_a_probe_are_no_place_of_a_unit(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_electrodes(nwbfile, [(1000.0, 2000.0, 3000.0, "VISp"), (1100.0, 2100.0, 3100.0, "CA1")])
+    for train in TRAINS:
+        nwbfile.add_unit(spike_times=train, electrodes=[0, 1])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells[["x", "y", "z"]].isna().all().all()
+        assert session.cells["area"].tolist() == [""] * 4
+        assert "every unit names the same 2 electrodes" in said(session)
 
 
 def test_area_and_place_from_the_peak_channel(tmp_path: Path) -> None:
