@@ -30,6 +30,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Raw fluorescence, where neither the series nor its container is called anything known.
 _WITHOUT_A_WORD = TraceWord(word="", kind="fluorescence", rank=5)
+#: Units, in plain form, of what is dF/F whatever it is called.
+_RATIOS = ("dff", "dff0", "deltaff", "deltaff0", "dfoverf", "deltafoverf")
 #: Seconds between samples that count as taken at one time.
 _SAME_TIME = 1e-4
 #: A plane is left out where less than this share of the largest plane's time is its own, too.
@@ -330,6 +332,18 @@ def _judge(file: OpenedFile, series: Any) -> RoiSeries:
 
 
 def _word(file: OpenedFile, series: Any) -> TraceWord:
+    """What its name or its containers' say it is; where they say raw fluorescence and its unit dF/F, it is dF/F."""
+    named = _word_of_names(file, series)
+    if named.kind == "fluorescence" and named.role == "signal" and _is_ratio(series):
+        return TraceWord(word=named.word, kind="dff", rank=0)
+    return named
+
+
+def _is_ratio(series: Any) -> bool:
+    return plain(as_text(series.unit)) in _RATIOS
+
+
+def _word_of_names(file: OpenedFile, series: Any) -> TraceWord:
     from pynwb import NWBFile, ProcessingModule
 
     names = [plain(series.name)]
@@ -419,6 +433,8 @@ def _time_axis(file: OpenedFile, item: RoiSeries, n_timestamps: int | None) -> i
 def _say_guesses(file: OpenedFile, item: RoiSeries) -> None:
     stored = stored_timestamps(item.series)
     n_samples = item.shape[item.time_axis]
+    if item.kind == "dff" and _word_of_names(file, item.series).kind == "fluorescence":
+        file.note("guess", item.path, f"taken for dF/F by its unit {as_text(item.series.unit)!r}, not by its name")
     if item.time_axis == 1:
         file.note("info", item.path, f"stored as cells x time, shape {item.shape}; read as time x cells")
     elif len(item.shape) == 2 and item.shape[0] == item.shape[1]:

@@ -360,6 +360,20 @@ def test_raw_values_are_there_for_whom_asks(tmp_path: Path, configuration: dict[
         assert (traces_of(session).read().max() > 100) == (kind == "fluorescence")
 
 
+@pytest.mark.parametrize(("unit", "kind"), [("dF/F", "dff"), ("DeltaF/F0", "dff"), ("F", "fluorescence")])
+def test_what_is_dff_by_its_unit_is_not_normalised_again(tmp_path: Path, unit: str, kind: str) -> None:
+    nwbfile = new_file()
+    values = np.random.default_rng(0).normal(0, 0.1, (900, 3)).astype(np.float32)
+    add_traces(nwbfile, add_plane(nwbfile, 3), values, container="Fluorescence", unit=unit)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.candidates[0].kind == kind
+        said = " | ".join(finding.message for finding in session.findings)
+        assert ("taken for dF/F by its unit" in said) == (kind == "dff")
+        assert ("dF/F was computed" in said) == (kind != "dff")
+        if kind == "dff":
+            np.testing.assert_array_equal(traces_of(session).read(), values)
+
+
 def test_corrected_fluorescence_is_not_corrected_again(tmp_path: Path) -> None:
     with read_session(raw_file(tmp_path, "Corrected")) as session:
         assert traces_of(session).kind == "dff"
