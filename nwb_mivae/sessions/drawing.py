@@ -10,7 +10,13 @@ from nwb_mivae.sessions.configuration import SessionsConfiguration
 from nwb_mivae.sessions.conventions import DrawnKind
 from nwb_mivae.sessions.nwb import OpenedFile
 from nwb_mivae.sessions.parameters import Parameters, parameters_from_text
-from nwb_mivae.sessions.rendering import completed_parameters, drawable, moves, rendered_template
+from nwb_mivae.sessions.rendering import (
+    completed_parameters,
+    drawable,
+    lacking_parameters,
+    moves,
+    rendered_template,
+)
 from nwb_mivae.sessions.screen import Screen
 from nwb_mivae.sessions.showings import PARAMETERS, UNKNOWN, WHOLE, Showings
 from nwb_mivae.sessions.templates import TemplateCatalogue
@@ -74,7 +80,9 @@ def _leave_undrawn(
     if name in catalogue.found:  # such as pictures that no column of the table tells apart
         name = _unused(catalogue, stimulus)
     showings.template[every], showings.frame[every] = name, 0
-    catalogue.missing[name] = f"described by parameters ({', '.join(known)}), not by pixels"
+    lacking = lacking_parameters(stimulus, dict.fromkeys(known, 0.0), file.conventions, file.layout)
+    unsaid = f"; it cannot be drawn without {', '.join(lacking)}" if lacking else ", and cannot be drawn from them"
+    catalogue.missing[name] = f"described by parameters ({', '.join(known)}), not by pixels{unsaid}"
     file.note(
         "info", showings.path, f"{len(every)} rows with parameters and no frames, too few to draw {stimulus!r} from"
     )

@@ -151,13 +151,27 @@ def _in_order(file: OpenedFile, showings: Showings) -> Showings:
         held = not showings.is_table and usual < _LONGEST_MOVIE_FRAME_SECONDS
         largest = _LONGEST_HOLD_IN_ROWS if held else _LARGEST_GAP_IN_ROWS
         until_next[until_next > largest * usual] = usual
-        showings.stop = np.where(endless, showings.start + until_next, showings.stop)
-        if showings.is_table:
-            count = int(endless.sum())
+        usually = _usual_lengths(showings, endless)
+        alike = endless & np.isfinite(usually)
+        next_onset = np.append(np.where(gaps > 0, gaps, np.inf), np.inf)
+        lasting = np.where(alike, np.minimum(usually, next_onset), until_next)
+        showings.stop = np.where(endless, showings.start + lasting, showings.stop)
+        if alike.any():
+            message = "they were taken to last as long as the others of their stimulus usually do"
+            longest = f"up to {float(lasting[alike].max()):.3g} s"
+            file.note("guess", showings.path, f"{int(alike.sum())} rows without a stop time; {message} ({longest})")
+        if showings.is_table and (endless & ~alike).any():
+            count = int((endless & ~alike).sum())
             file.note(
                 "guess", showings.path, f"{count} rows without a stop time; they were taken to last until the next"
             )
     return showings
+
+
+def _usual_lengths(showings: Showings, endless: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Seconds that rows of each row's stimulus last where an end is known, NaN where that is so of none."""
+    length = pd.Series(np.where(endless, np.nan, showings.stop - showings.start))
+    return np.asarray(length.groupby(showings.stimulus).transform("median"), dtype=np.float64)
 
 
 def _move_bad_frames(file: OpenedFile, catalogue: TemplateCatalogue, showings: Showings) -> None:

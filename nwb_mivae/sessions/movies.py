@@ -73,22 +73,23 @@ class StimulusFolder:
                 self._by_name[path.name.lower()].append(path)
                 self._by_stem[stimulus_stem(path.name)].append(path)
 
-    def find(self, stated: str) -> Path | None:
-        """The file of that name, or of that name but for suffixes, or ``None``."""
+    def find(self, stated: str) -> list[Path]:
+        """Files of that name, or of that name but for suffixes, that fit equally well: the least deep one first."""
         name = file_name_in(stated)
         if not name or "\0" in name:
-            return None
+            return []
         has_suffix = name.lower().endswith(PIXEL_FILE_SUFFIXES)
         if self.folder is not None:
             found = self._by_name.get(name.lower()) or ([] if has_suffix else self._by_stem.get(stimulus_stem(name)))
             if found:
-                return min(found, key=lambda path: (path.name != name, len(path.parts), str(path)))
+                exactly = [path for path in found if path.name == name] or found
+                return sorted(exactly, key=lambda path: (len(path.parts), str(path)))
         if has_suffix and self._beside is not None:
             for path in (self._beside / stated, self._beside / name):
                 # Unlike pathlib's, this answers no to names that no file can have, such as one of 300 letters.
                 if os.path.isfile(path):
-                    return path
-        return None
+                    return [path]
+        return []
 
     def where(self) -> str:
         """Where a missing file was looked for, for a message."""

@@ -17,7 +17,8 @@ mask               text                ``"circle"``, ``"gauss"``
 ================== =================== ==========================================================================
 
 Several patches at one time have lists of equal length as positions; their other values are then lists of that length,
-or hold for all of them. How long something was shown is in the table's times and no part of what was shown.
+or hold for all of them. Where positions are not known the lists stay, and nothing is drawn from them. How long
+something was shown is in the table's times and no part of what was shown.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ Parameters = dict[str, ParameterValue]
 Note = Callable[[Literal["guess", "warning"], str, str], None]
 
 #: Text that stands for no value.
-_NOTHING = ("", "null", "n/a", "nan", "none")
+_NOTHING = ("", "null", "n/a", "nan", "none", "[]")
 _TEXT_KINDS = ("mask", "units")
 #: Kinds that may be a list: one value for each of several patches.
 _PATCH_KINDS = ("x_position", "y_position", "size", "orientation", "colour", "phase", "spatial_frequency", "contrast")
+#: Kinds that PsychoPy keeps for both axes of a texture, of which a grating has the first.
+_AXIS_KINDS = ("phase", "spatial_frequency")
 #: Values that agree in so many decimals are equal.
 _DECIMALS = 6
 
@@ -58,8 +61,8 @@ def standard_parameters(
     ----------
     columns : mapping of str to ndarray, (n_rows, ...)
         Columns by their own names, others than those of ``conventions.parameter_names`` ignored. Numbers, numbers as
-        text (``"0.08"``, ``"[0.08, 0.08]"``), booleans, or one list a row for ragged columns. NaN, empty text,
-        ``"null"`` and ``"N/A"`` are no value.
+        text (``"0.08"``, ``"[0.08, 0.08]"``, ``"[[-12.5, 3.0], [40.0, -8.0]]"``), booleans, or one list a row for
+        ragged columns. NaN, empty text, ``"null"`` and ``"N/A"`` are no value.
     n_rows : int
         Rows of the table.
     conventions : Conventions
@@ -74,10 +77,12 @@ def standard_parameters(
     """
     rows: list[Parameters] = [{} for _ in range(n_rows)]
     lengths: list[str] = [""] * n_rows
+    column_of: dict[str, str] = {}
     for entry in conventions.parameter_names:
         if entry.column not in columns:
             continue
-        parsed, unread = _parsed(columns[entry.column], is_text=entry.name in _TEXT_KINDS)
+        column_of.setdefault(entry.name, entry.column)
+        parsed, unread = _parsed(columns[entry.column], is_text=entry.name in _TEXT_KINDS, of_pair=entry.of_pair)
         if unread and note is not None:
             note("warning", entry.column, f"{unread!r} is no number; such rows have no {entry.name}")
         if entry.name == "units":
@@ -87,8 +92,7 @@ def standard_parameters(
         for row, value in zip(rows, values, strict=True):
             if value is not None:
                 row.setdefault(entry.name, value)
-    for row in rows:
-        _keep_patches_together(row)
+    _keep_patches_together(rows, column_of, note)
     _leave_out_pixels(rows, lengths, note)
     return rows
 
@@ -109,7 +113,7 @@ def parameters_from_text(text: str) -> Parameters:
     return parameters
 
 
-def _parsed(column: npt.NDArray[Any], *, is_text: bool) -> tuple[list[ParameterValue | None], str]:
+def _parsed(column: npt.NDArray[Any], *, is_text: bool, of_pair: int | None) -> tuple[list[ParameterValue | None], str]:
     """Each row's value, and an example of text that should have been a number."""
     known: dict[str, ParameterValue | None] = {}
     values: list[ParameterValue | None] = []
@@ -117,41 +121,64 @@ def _parsed(column: npt.NDArray[Any], *, is_text: bool) -> tuple[list[ParameterV
     for stored in column.tolist() if isinstance(column, np.ndarray) else list(column):
         raw = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
         if not isinstance(raw, str):
-            values.append(None if is_text else _number(raw))
+            values.append(None if is_text else _number(raw, of_pair))
             continue
         if raw not in known:
-            known[raw] = _from_text(raw, is_text=is_text)
+            known[raw] = _from_text(raw, is_text=is_text, of_pair=of_pair)
             if known[raw] is None and raw.strip().lower() not in _NOTHING:
                 unread = raw
         values.append(known[raw])
     return values, unread
 
 
-def _number(raw: Any) -> float | list[float] | None:
+def _number(raw: Any, of_pair: int | None) -> float | list[float] | None:
+    """A number, a list of them, or of a list of pairs the first or the second numbers; None for anything else."""
     if raw is None:
         return None
-    if isinstance(raw, list | tuple | np.ndarray):
-        numbers = [float(item) for item in raw]
-        return numbers if numbers and all(math.isfinite(number) for number in numbers) else None
-    number = float(raw)
-    return number if math.isfinite(number) else None
+    try:
+        numbers = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError):  # lists of different lengths, or of something else
+        return None
+    if of_pair is not None:
+        if numbers.ndim not in (1, 2) or numbers.shape[-1] != 2:
+            return None
+        numbers = numbers[..., of_pair]
+    elif numbers.ndim == 2 and numbers.shape[1] == 2 and (numbers[:, 0] == numbers[:, 1]).all():
+        numbers = numbers[:, 0]  # width and height of each patch
+    if numbers.ndim > 1 or numbers.size == 0 or not np.isfinite(numbers).all():
+        return None
+    value: float | list[float] = numbers.tolist()
+    return value
 
 
-def _from_text(raw: str, *, is_text: bool) -> ParameterValue | None:
+def _from_text(raw: str, *, is_text: bool, of_pair: int | None) -> ParameterValue | None:
     plain = raw.strip()
     if plain.lower() in _NOTHING:
         return None
     if is_text:
         return plain.lower()
-    is_list = plain[0] in "[("
-    parts = [part for part in re.split(r"[,\s]+", plain.strip("[]()")) if part]
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
+    return _number(_nested_numbers(plain), of_pair)
+
+
+def _nested_numbers(text: str) -> Any:
+    """Numbers and lists of them as Python or NumPy write them; None where there is anything else, such as ``...``."""
+    lists: list[list[Any]] = [[]]
+    for token in re.findall(r"[\[\]()]|[^\[\](),\s]+", text):
+        if token in "[(":
+            lists.append([])
+        elif token in "])":
+            if len(lists) == 1:
+                return None
+            complete = lists.pop()
+            lists[-1].append(complete)
+        else:
+            try:
+                lists[-1].append(float(token))
+            except ValueError:
+                return None
+    if len(lists) > 1:
         return None
-    if not numbers or not all(math.isfinite(number) for number in numbers):
-        return None
-    return numbers if is_list else numbers[0]
+    return lists[0][0] if len(lists[0]) == 1 else lists[0]
 
 
 def _in_standard_range(
@@ -189,20 +216,27 @@ def _in_standard_range(
     return [None if is_beyond else value for value, is_beyond in zip(scaled, beyond, strict=True)]
 
 
-def _keep_patches_together(row: Parameters) -> None:
+def _keep_patches_together(rows: list[Parameters], column_of: Mapping[str, str], note: Note | None) -> None:
     """Lists mean patches only beside positions in lists; else they are the two axes or three colours of one."""
-    across = row.get("x_position")
-    n_patches = len(across) if isinstance(across, list) else 0
-    for kind in _PATCH_KINDS:
-        value = row.get(kind)
-        if not isinstance(value, list) or (n_patches > 1 and len(value) == n_patches):
-            continue
-        if kind == "size" and len(value) == 2 and value[0] != value[1]:
-            continue
-        if kind == "colour":
-            row[kind] = math.fsum(value) / len(value)
-        else:
-            row[kind] = value[0]
+    unequal: dict[str, int] = {}
+    for row in rows:
+        across = row.get("x_position")
+        n_patches = len(across) if isinstance(across, list) else 0
+        for kind in _PATCH_KINDS:
+            value = row.get(kind)
+            if not isinstance(value, list) or (n_patches > 1 and len(value) == n_patches):
+                continue
+            if kind == "size" and len(value) == 2 and value[0] != value[1]:
+                continue
+            if kind == "colour":
+                row[kind] = math.fsum(value) / len(value)
+            elif len(set(value)) == 1 or (kind in _AXIS_KINDS and len(value) == 2 and n_patches < 2):
+                row[kind] = value[0]
+            elif n_patches > 1:
+                del row[kind]
+                unequal[kind] = unequal.get(kind, 0) + 1
+    for kind, count in unequal.items():
+        _say(note, "warning", column_of[kind], f"{count} rows have more or fewer values than patches, left out")
 
 
 def _leave_out_pixels(rows: list[Parameters], lengths: list[str], note: Note | None) -> None:

@@ -29,12 +29,14 @@ from nwb_mivae.sessions.parameters import Parameters, ParameterValue
 from nwb_mivae.sessions.screen import Screen
 from nwb_mivae.sessions.session import Template
 
-__all__ = ["RenderedFrames", "completed_parameters", "drawable", "moves", "rendered_template"]
+__all__ = ["RenderedFrames", "completed_parameters", "drawable", "lacking_parameters", "moves", "rendered_template"]
 
 #: A Gaussian mask ends so many standard deviations from its centre (PsychoPy's default for ``mask="gauss"``).
 GAUSSIAN_EDGE = 3.0
 #: A pixel on the rim of a disc is the mean of so many by so many points.
 _POINTS_ACROSS = 16
+#: What one stimulus may have a list of: width and height, and the frequency that it moves with along both axes.
+_LISTS_OF_ONE = ("size", "temporal_frequency")
 _NEEDED: dict[DrawnKind, tuple[str, ...]] = {
     "grating": ("orientation", "spatial_frequency"),
     "gabor": ("orientation", "spatial_frequency", "x_position", "y_position", "size"),
@@ -64,6 +66,18 @@ def completed_parameters(
 ) -> Parameters:
     """The parameters, with what the conventions assume where the file does not say: a guess to report."""
     return _understood(stimulus_name, parameters, conventions, layout)[1]
+
+
+def lacking_parameters(
+    stimulus_name: str, parameters: Mapping[str, ParameterValue], conventions: Conventions, layout: Layout | None = None
+) -> tuple[str, ...]:
+    """Names of the fewest parameters with which a stimulus that cannot be drawn could be."""
+    candidates = _candidates(stimulus_name, conventions, layout)
+    lacking = [
+        tuple(needed for needed in _NEEDED[kind] if needed not in parameters and needed not in unsaid)
+        for kind, unsaid in candidates
+    ]
+    return min(lacking, key=len)
 
 
 def moves(parameters: Mapping[str, ParameterValue]) -> bool:
@@ -171,16 +185,23 @@ class RenderedFrames(Template):
 def _understood(
     stimulus_name: str, parameters: Mapping[str, ParameterValue], conventions: Conventions, layout: Layout | None
 ) -> tuple[DrawnKind | None, Parameters]:
-    assumed = {} if layout is None else layout.assumed_parameters
-    words = stimulus_stem(stimulus_name)
-    candidates: list[tuple[DrawnKind, Mapping[str, float | str]]] = [
-        (entry.kind, entry.assumed) for entry in conventions.drawn_stimuli if plain(entry.word) in words
-    ] or [("gabors", {}), ("gabor", {}), ("grating", {})]
-    for kind, unsaid in candidates:
-        completed = {**assumed, **unsaid, **parameters}
+    for kind, unsaid in _candidates(stimulus_name, conventions, layout):
+        completed = {**unsaid, **parameters}
         if _suffices(kind, completed):
             return kind, completed
     return None, dict(parameters)
+
+
+def _candidates(
+    stimulus_name: str, conventions: Conventions, layout: Layout | None
+) -> list[tuple[DrawnKind, dict[str, float | str]]]:
+    """What a stimulus of this name may be, best first, and what is assumed of each where the file does not say."""
+    assumed = {} if layout is None else layout.assumed_parameters
+    words = stimulus_stem(stimulus_name)
+    named = [entry for entry in conventions.drawn_stimuli if plain(entry.word) in words]
+    if named:
+        return [(entry.kind, {**assumed, **entry.assumed}) for entry in named]
+    return [("gabors", {**assumed}), ("gabor", {**assumed}), ("grating", {**assumed})]
 
 
 def _suffices(kind: DrawnKind, parameters: Mapping[str, ParameterValue]) -> bool:
@@ -191,7 +212,9 @@ def _suffices(kind: DrawnKind, parameters: Mapping[str, ParameterValue]) -> bool
     if parameters.get("mask", "circle") not in ("circle", "gauss"):
         return False
     # A set has its positions as lists; a single stimulus has no list but the two axes of its size.
-    return (kind == "gabors") == isinstance(parameters.get("x_position"), list)
+    if kind == "gabors":
+        return isinstance(parameters["x_position"], list)
+    return not any(isinstance(value, list) for name, value in parameters.items() if name not in _LISTS_OF_ONE)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Each column is read once and whole, and only those that are needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -101,6 +101,7 @@ class _Rows:
             *names.first_frame_columns,
             *names.block_columns,
             *names.blank_columns,
+            *names.omitted_columns,
         )
         left_out = [name for name in self.table.colnames if name in known and name not in single]
         if left_out:
@@ -177,12 +178,12 @@ class _Rows:
         omitted = np.zeros(n_rows, dtype=bool)
         for name in names.omitted_columns:
             if name in self.single:
-                omitted |= truth(self.column(name))
+                omitted |= self._left_out(self.column(name))
         for name in names.blank_columns:
-            if name in self.single and name not in names.omitted_columns:
+            if name in self.single:
                 blank |= truth(self.column(name))
         if image is not None and untold.any():
-            omitted |= untold & by_value(image, lambda label: plain(label) in names.omitted_columns).astype(bool)
+            omitted |= untold & self._named(image, names.omitted_names)
             blank |= untold & self._grey(image)
             labelled = untold & (image != "") & ~blank & ~omitted
             template_of[labelled], frame[labelled] = _images_by_name(
@@ -225,6 +226,15 @@ class _Rows:
     def _grey(self, values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
         names = self.file.conventions.blank_names
         return by_value(values, lambda name: plain(without_suffix(name)) in names or plain(name) in names).astype(bool)
+
+    def _named(self, values: npt.NDArray[Any], names: Sequence[str]) -> npt.NDArray[np.bool_]:
+        return by_value(values, lambda name: plain(name) in names).astype(bool)
+
+    def _left_out(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Rows that a column calls omitted, by a truth value or a name."""
+        if values.dtype.kind in "biuf":
+            return truth(values)
+        return truth(values) | self._named(text_values(values), self.file.conventions.omitted_names)
 
     def _oriented(self) -> npt.NDArray[np.bool_]:
         return by_value(self.parameters, lambda text: "orientation" in parameters_from_text(text)).astype(bool)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions.clock import regular_rate
-from nwb_mivae.sessions.conventions import RESULT_TYPES, plain, stimulus_stem, without_suffix
+from nwb_mivae.sessions.conventions import RESULT_TYPES, plain, specific_stem, stimulus_stem, without_suffix
 from nwb_mivae.sessions.movies import ExternalMovie, StimulusFolder, file_name_in, luminance
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values
 from nwb_mivae.sessions.session import Template
@@ -379,17 +379,23 @@ class TemplateCatalogue:
     def _resolve(self, stated: str, path: str) -> str:
         inside = self._by_stem.get(stimulus_stem(stated))
         if inside is not None:
-            own = inside.rpartition("/")[2]
-            if without_suffix(own) != without_suffix(stated):
+            if without_suffix(_own_name(inside)) != without_suffix(stated):
                 self._say("guess", path, f"{stated!r} is taken for the template {inside!r}, which is written otherwise")
             return inside
         name = file_name_in(stated)
         if name in self.found or name in self.missing:
             return name
-        found = self.folder.find(stated)
-        if found is None:
+        files = self.folder.find(stated)
+        if not files:
+            alike = self._alike(stated, path)
+            if alike is not None:
+                return alike
             self.missing[name] = f"no file {name} {self.folder.where()}"
             return name
+        found = files[0]
+        if len(files) > 1:
+            others = ", ".join(str(other) for other in files[1:])
+            self._say("guess", path, f"{len(files)} files may be {stated!r}: {found} was taken, not {others}")
         if name not in (found.name, found.stem):
             self._say("guess", path, f"{stated!r} is taken for the file {found.name}, which is written otherwise")
         try:
@@ -400,9 +406,26 @@ class TemplateCatalogue:
         self.found[name] = movie
         return name
 
+    def _alike(self, stated: str, path: str) -> str | None:
+        """The one template inside the file whose name has the same words but for those that many names have."""
+        words = self.file.conventions.generic_words
+        stem = specific_stem(stated, words)
+        alike = [name for name in self._of_object.values() if stem and specific_stem(_own_name(name), words) == stem]
+        if len(alike) > 1:
+            self._say("warning", path, f"{stated!r} may be any of the templates {', '.join(alike)}; none was used")
+            return None
+        if alike:
+            self._say("guess", path, f"{stated!r} is taken for the template {alike[0]!r}, whose name is like it")
+        return alike[0] if alike else None
+
     def _say(self, level: Literal["guess", "warning"], path: str, message: str) -> None:
         if (path, message) not in {(finding.object_path, finding.message) for finding in self.file.findings}:
             self.file.note(level, path, message)
+
+
+def _own_name(key: str) -> str:
+    """What the file calls a template, whose key is its path where several have that name."""
+    return key.rpartition("/")[2]
 
 
 def is_session_movie(file: OpenedFile, item: Any) -> bool:

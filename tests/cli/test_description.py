@@ -12,7 +12,14 @@ from nwb_mivae.cli.description import print_description
 def described(pixels: list[str], *, traces: bool = True) -> dict[str, Any]:
     """What :func:`nwb_mivae.sessions.describe` gives, as far as it is printed."""
     kind = {"kind": "dff", "path": "processing/ophys/DfOverF", "rate": 30.0, "start": 0.0, "stop": 60.0}
-    stimulus = {"source": "movie", "source_rows": 3, "templates": 1, "distinct_frames": 3, "largest_repeat": 0}
+    stimulus: dict[str, Any] = {
+        "source": "movie",
+        "source_rows": 3,
+        "templates": 1,
+        "distinct_frames": 3,
+        "largest_repeat": 0,
+    }
+    stimulus["granularity"] = "movie frame"
     return {
         "key": "session",
         "file": "session.nwb",
@@ -47,3 +54,27 @@ def test_whether_a_recording_can_be_used_is_said(
     said = " ".join(capsys.readouterr().out.partition("usable")[2].split())
     assert said.startswith(verdict)
     assert said.endswith("give it with --stimulus-folder") == ("missing" in " ".join(pixels))
+
+
+def test_warnings_and_guesses_come_first_and_are_all_there(capsys: pytest.CaptureFixture[str]):
+    told = described(["available"])
+    levels = ["info"] * 20 + ["guess"] * 15 + ["warning"] * 2
+    told["findings"] = [
+        {"level": level, "object_path": "", "message": f"number {number}."} for number, level in enumerate(levels)
+    ]
+    print_description(told)
+    lines = [line.strip() for line in capsys.readouterr().out.partition("findings")[2].splitlines() if line.strip()]
+    assert lines[:3] == ["WARNING: number 35.", "WARNING: number 36.", "guessed: number 20."]
+    assert lines[16:] == ["guessed: number 34.", "... 20 more"]
+    told["findings"] = told["findings"][:20] + told["findings"][35:]
+    print_description(told)
+    lines = capsys.readouterr().out.partition("findings")[2].split("\n")
+    assert [line.strip() for line in lines if line.strip()][2:] == [
+        *(f"number {number}." for number in range(10)),
+        "... 10 more",
+    ]
+
+
+def test_what_a_row_of_each_source_is_is_said(capsys: pytest.CaptureFixture[str]):
+    print_description(described(["available"]))
+    assert "movie: 3 rows, a movie frame each, 1 templates" in " ".join(capsys.readouterr().out.split())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nwb_mivae.sessions.conventions import load_conventions, stimulus_stem, without_suffix
+from nwb_mivae.sessions.conventions import load_conventions, specific_stem, stimulus_stem, without_suffix
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,23 @@ def test_the_built_in_traps_say_what_to_use_instead() -> None:
     traps = [trap for layout in load_conventions().layouts for trap in layout.traps]
     assert any("visual-coding-to-nwb-v2#49" in trap.why for trap in traps)
     assert all(trap.remedy for trap in traps)
+
+
+def test_a_task_without_imaging_has_a_layout() -> None:
+    paths = [
+        "intervals/trials/change_image_name",
+        "intervals/set_2017_presentations",
+        "stimulus/templates/set_2017.07.14",
+        "processing/running/speed",
+    ]
+    layout = load_conventions().layout_of(paths)
+    assert layout is not None
+    assert layout.dandisets == ("000711",)
+    assert load_conventions().layout_of(paths[1:]) is None
+
+
+def test_words_that_many_names_have_are_taken_away() -> None:
+    words = load_conventions().generic_words
+    alike = ("movie_flower_fwd_presentations", "flower_fwd", "Natural Movie Flower Fwd.mp4")
+    assert {specific_stem(name, words) for name in alike} == {"flowerfwd"}
+    assert specific_stem("natural_movie_1", words) == specific_stem("movie", words) == ""

@@ -93,7 +93,10 @@ def test_what_cannot_be_drawn_is_missing_with_what_is_known_of_it(tmp_path: Path
     (missing,) = session.missing_templates
     assert column(session, "template") == [missing] * 2
     assert missing != "dots"  # its pictures are told apart by no column
-    assert session.missing_templates[missing] == "described by parameters (contrast, x_position), not by pixels"
+    assert session.missing_templates[missing] == (
+        "described by parameters (contrast, x_position), not by pixels; "
+        "it cannot be drawn without orientation, spatial_frequency"
+    )
     assert "rows with parameters and no frames" in said(session)
 
 
@@ -126,3 +129,61 @@ def test_the_screen_is_the_configured_one(tmp_path: Path, stated: bool) -> None:
     add_table(nwbfile, "static_gratings_presentations", **gratings(1, orientation=[0.0]))
     session = opened(nwbfile, tmp_path, configuration=SMALL if stated else None)
     assert session.templates["static_gratings"].width == (32 if stated else Screen().width_pixels)
+
+
+def elements(n_rows: int, **columns: Any) -> dict[str, Any]:
+    """Attributes of PsychoPy's ElementArrayStim as 000336 stores them."""
+    start, stop = seconds(n_rows, 0.3)
+    return {
+        "start_time": start,
+        "stop_time": stop,
+        "oris": [str([30.0 * row, 30.0 * row + 10, 30.0 * row - 10]) for row in range(n_rows)],
+        "xys": ["[[-12.5, 3.0], [40.0, -8.0], [0.0, 22.0]]"] * n_rows,
+        "sizes": ["[20.0, 25.0, 30.0]"] * n_rows,
+        "sfs": ["[0.04, 0.04, 0.04]"] * n_rows,
+        "phases": ["[0.25, 0.25, 0.25]"] * n_rows,
+        "contrs": ["[1.0, 1.0, 1.0]"] * n_rows,
+        "elementMask": ["gauss"] * n_rows,
+        "size": ["[1920.0, 1080.0]"] * n_rows,
+        "units": ["deg"] * n_rows,
+    } | columns
+
+
+def test_lists_of_many_patches_are_drawn_where_they_are_said_in_degrees(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_table(nwbfile, "fixed_gabors_presentations", **elements(3))
+    session = opened(nwbfile, tmp_path, configuration=SMALL)
+    assert session.granularity == {"intervals/fixed_gabors_presentations": "parameters"}
+    template = session.templates["fixed_gabors"]
+    assert (template.origin, column(session, "frame"), column(session, "repeat")) == ("rendered", [0, 1, 2], [0] * 3)
+    shown = template.read(np.array([0, 1, 2])).astype(float)
+    assert len({picture.tobytes() for picture in shown}) == 3
+    energy = np.abs(shown - 127).mean(axis=0)
+    screen = SMALL.screen
+    assert screen is not None
+    for x, y in ((-12.5, 3.0), (40.0, -8.0), (0.0, 22.0)):
+        near = np.ix_(np.abs(screen.rows() - y) < 8, np.abs(screen.columns() - x) < 8)
+        assert energy[near].max() > 40
+    assert energy[:, :4].max() < 1
+
+
+def test_lists_of_patches_in_pixels_are_missing_with_what_is_known_of_them(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_table(nwbfile, "fixed_gabors_presentations", **elements(3, units=["pix"] * 3))
+    session = opened(nwbfile, tmp_path, configuration=SMALL)
+    assert session.granularity == {"intervals/fixed_gabors_presentations": "parameters"}
+    assert column(session, "repeat") == [0] * 3
+    reason = session.missing_templates["fixed_gabors_presentations"]
+    assert "described by parameters (contrast, mask, orientation, phase, spatial_frequency)" in reason
+    assert reason.endswith("it cannot be drawn without x_position, y_position, size")
+    assert "3 rows have sizes and positions in other units than degrees" in said(session, "warning")
+
+
+def test_one_of_a_list_of_orientations_is_not_drawn_for_all(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = elements(2)
+    del table["xys"]
+    add_table(nwbfile, "pattern_presentations", **table)
+    session = opened(nwbfile, tmp_path, configuration=SMALL)
+    assert session.templates == {}
+    assert list(session.missing_templates) == ["pattern_presentations"]

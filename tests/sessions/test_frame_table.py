@@ -244,3 +244,35 @@ def test_a_movie_too_long_for_its_row_is_not_squeezed_into_it(tmp_path: Path) ->
     session = opened(nwbfile, tmp_path)
     assert column(session, "source_row") == [1] * 200
     assert "1 rows are shorter than the movie they name could be shown in" in said(session, "warning")
+
+
+def test_a_row_without_an_end_lasts_as_long_as_the_others_of_its_stimulus(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    onset = 5.0 + 0.75 * np.arange(8)
+    stop = onset + 0.25
+    stop[[2, 7]] = np.nan
+    flashes(nwbfile, stop_time=stop, omitted=np.arange(8) == 2)
+    session = opened(nwbfile, tmp_path)
+    table = session.presentations
+    told = table[table["stimulus"] != ""]
+    np.testing.assert_allclose(told["stop_time"] - told["start_time"], 0.25)
+    assert told["omitted"].tolist() == [False, False, True] + [False] * 5
+    assert covered(session)
+    guesses = said(session, "guess")
+    assert "2 rows without a stop time" in guesses
+    assert "as the others of their stimulus usually do (up to 0.25 s)" in guesses
+
+
+def test_the_next_row_ends_one_without_an_end(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    flashes(nwbfile, 4, start_time=[0.0, 1.0, 2.0, 2.1], stop_time=[0.25, 1.25, np.nan, 2.35])
+    assert column(opened(nwbfile, tmp_path), "stop_time")[-2:] == [2.1, 2.35]
+
+
+def test_the_end_of_another_stimulus_says_nothing(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    names = ["set", "set", "other", "other"]
+    flashes(nwbfile, 4, stop_time=[5.25, 6.0, np.nan, np.nan], stimulus_name=names)
+    session = opened(nwbfile, tmp_path)
+    assert column(session, "stop_time")[-1] == pytest.approx(5.0 + 4 * 0.75)
+    assert "2 rows without a stop time; they were taken to last until the next" in said(session, "guess")

@@ -92,24 +92,37 @@ def test_a_folder_is_searched_by_name_at_any_depth(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     folder = StimulusFolder(tmp_path / "movies", tmp_path / "a.nwb")
-    found = {stated: folder.find(stated) for stated in ("x/NB_1.mp4", "clip", "clip.avi", "clip.mkv", "notes.txt", "")}
-    relative = {stated: path and path.relative_to(tmp_path / "movies").as_posix() for stated, path in found.items()}
-    assert relative == {
-        "x/NB_1.mp4": "deep/er/NB_1.MP4",
-        "clip": "a/clip.mp4",
-        "clip.avi": "b/clip.avi",
-        "clip.mkv": None,
-        "notes.txt": None,
-        "": None,
+    found = {
+        stated: [path.relative_to(tmp_path / "movies").as_posix() for path in folder.find(stated)]
+        for stated in ("x/NB_1.mp4", "clip", "clip.avi", "clip.mkv", "notes.txt", "")
+    }
+    assert found == {
+        "x/NB_1.mp4": ["deep/er/NB_1.MP4"],
+        "clip": ["a/clip.mp4", "b/clip.avi"],
+        "clip.avi": ["b/clip.avi"],
+        "clip.mkv": [],
+        "notes.txt": [],
+        "": [],
     }
     assert str(tmp_path / "movies") in folder.where()
+
+
+def test_of_files_of_one_name_the_least_deep_and_most_alike_comes_first(tmp_path: Path) -> None:
+    for name in ("a/b/clip.mp4", "z/clip.mp4", "CLIP.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    folder = StimulusFolder(tmp_path, None)
+    found = [path.relative_to(tmp_path).as_posix() for path in folder.find("clip.mp4")]
+    assert found[:2] == ["z/clip.mp4", "a/b/clip.mp4"]
+    assert len(folder.find("Clip.mp4")) == 3
 
 
 def test_without_a_folder_only_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "here.mp4").touch()
     folder = StimulusFolder(None, tmp_path / "a.nwb")
-    assert folder.find("somewhere/else/here.mp4") == tmp_path / "here.mp4"
-    assert folder.find("gone.mp4") is None
+    assert folder.find("somewhere/else/here.mp4") == [tmp_path / "here.mp4"]
+    assert folder.find("gone.mp4") == []
     assert folder.where() == "beside the NWB file"
 
 
@@ -125,4 +138,4 @@ def test_one_or_two_channels_are_grey() -> None:
 
 
 def test_a_name_too_long_for_a_file_is_not_found(tmp_path: Path) -> None:
-    assert StimulusFolder(None, tmp_path / "a.nwb").find("x" * 300 + ".mp4") is None
+    assert StimulusFolder(None, tmp_path / "a.nwb").find("x" * 300 + ".mp4") == []

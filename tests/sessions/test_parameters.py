@@ -194,3 +194,61 @@ def test_a_published_neuropixels_file_is_understood(conventions: Conventions, re
     assert read["gabors_presentations"][1]["mask"] == "circle"
     assert {abs(row["colour"]) for row in read["flashes_presentations"]} == {1.0}
     assert read["natural_scenes_presentations"][0] == {}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        text("[[-12.5, 3.0], [40.0, -8.0], [0.0, 22.0]]"),
+        text("[[-12.5   3. ]\n [ 40.   -8. ]\n [  0.   22. ]]"),
+        text(b"((-12.5, 3), (40, -8), (0, 22))"),
+        lists([[-12.5, 3.0], [40.0, -8.0], [0.0, 22.0]]),
+        np.array([[[-12.5, 3.0], [40.0, -8.0], [0.0, 22.0]]]),
+    ],
+)
+def test_pairs_are_positions_of_patches(conventions: Conventions, stored: np.ndarray) -> None:
+    rows, notes = noted({"xys": stored, "oris": text("[0.0, 10.0, -10.0]"), "sfs": text("0.04")}, conventions)
+    assert rows == [
+        {
+            "orientation": [0.0, 10.0, 350.0],
+            "spatial_frequency": 0.04,
+            "x_position": [-12.5, 40.0, 0.0],
+            "y_position": [3.0, -8.0, 22.0],
+        }
+    ]
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    "stored", ["[[1.0, 2.0, 3.0]]", "[[1.0, 2.0], [3.0]]", "[[1. 2.]\n ...\n [3. 4.]]", "[1.0, 2.0"]
+)
+def test_pairs_that_are_none_are_left_out_and_that_is_said(conventions: Conventions, stored: str) -> None:
+    rows, notes = noted({"xys": text(stored)}, conventions)
+    assert rows == [{}]
+    assert {level for level, _, _ in notes} == {"warning"}
+
+
+def test_one_pair_is_one_position(conventions: Conventions) -> None:
+    rows, _ = noted({"xys": text("[[5.0, -3.0]]", "[5.0, -3.0]", "[]")}, conventions)
+    assert rows == [{"x_position": 5.0, "y_position": -3.0}] * 2 + [{}]
+
+
+def test_sizes_of_patches_may_be_widths_and_heights(conventions: Conventions) -> None:
+    pairs = text("[[0, 1], [2, 3], [4, 5]]")
+    rows, _ = noted({"xys": pairs, "sizes": text("[[20, 20], [25, 25], [30, 30]]")}, conventions)
+    assert rows[0]["size"] == [20.0, 25.0, 30.0]
+    rows, notes = noted({"xys": pairs, "sizes": text("[[20, 10], [25, 25], [30, 30]]")}, conventions)
+    assert "size" not in rows[0]
+    assert [column for _, column, _ in notes] == ["sizes"]
+
+
+def test_more_values_than_patches_are_nobodys(conventions: Conventions) -> None:
+    rows, notes = noted({"xys": text("[[0, 1], [2, 3]]"), "oris": text("[0, 45, 90]")}, conventions)
+    assert "orientation" not in rows[0]
+    assert notes == [("warning", "oris", "1 rows have more or fewer values than patches, left out")]
+
+
+def test_angles_in_radians_are_no_degrees(conventions: Conventions) -> None:
+    rows, notes = noted({"Orientation": text("3.141592653589793"), "Phase": text("1.5707963267948966")}, conventions)
+    assert rows == [{"orientation": pytest.approx(180.0), "phase": 0.25}]
+    assert notes == []

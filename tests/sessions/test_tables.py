@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,10 @@ def test_a_table_of_epochs_counts_where_it_tells_of_gratings(tmp_path: Path) -> 
     )
     session = opened(nwbfile, tmp_path)
     assert column(session, "stimulus") == ["epochs", "", "epochs"]
-    assert session.missing_templates == {"epochs": "described by parameters (contrast, orientation), not by pixels"}
+    assert session.missing_templates == {
+        "epochs": "described by parameters (contrast, orientation), not by pixels; "
+        "it cannot be drawn without spatial_frequency"
+    }
 
 
 def test_a_table_of_trials_with_a_contrast_tells_of_no_stimulus(tmp_path: Path) -> None:
@@ -263,3 +267,25 @@ def test_a_grating_without_contrast_is_a_grey_screen_and_radians_are_no_degrees(
     session = opened(nwbfile, tmp_path)
     assert column(session, "blank") == [False, True, False]
     assert '"orientation": 45.0' in column(session, "parameters")[0]
+
+
+def test_an_omission_is_a_kind_of_trial(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    start, stop = seconds(3, 0.25)
+    add_table(
+        nwbfile,
+        "Control block 2_presentations",
+        start_time=start,
+        stop_time=stop,
+        stim_name=["Control block 2"] * 3,
+        TrialType=["single", "omission", "halt"],
+        Orientation=["0.0", "1.5707963267948966", "3.141592653589793"],
+        Spatial_Frequency=["0.04"] * 3,
+        Temporal_Frequency=["0.0"] * 3,
+        Contrast=["1.0"] * 3,
+    )
+    session = opened(nwbfile, tmp_path)
+    assert column(session, "omitted") == [False, True, False]
+    assert column(session, "blank") == [False, True, False]
+    angles = [json.loads(each)["orientation"] if each else None for each in column(session, "parameters")]
+    assert angles == [0.0, None, 180.0]

@@ -13,6 +13,7 @@ from nwb_mivae.errors import SessionError
 from nwb_mivae.sessions import Session, read_session
 from nwb_mivae.sessions.templates import Excerpt
 from tests.nwb_files import add_images, add_movie, add_table, new_file, pixels_of, write
+from tests.sessions.test_movies import film
 
 
 def template_of(tmp_path: Path, pixels: Any) -> Any:
@@ -295,3 +296,59 @@ def test_an_excerpt_counts_from_its_own_beginning(tmp_path: Path) -> None:
     assert (excerpt.n_frames, excerpt.height, excerpt.width, excerpt.origin) == (5, 6, 8, "file")
     with pytest.raises(SessionError, match="asked for"):
         excerpt.read(np.array([5]))
+
+
+def shown_as(nwbfile: Any, name: str, tmp_path: Path, **more: Any) -> Session:
+    onset = np.arange(4) / 30
+    add_table(nwbfile, f"{name}_presentations", start_time=onset, stop_time=onset + 1 / 30, frame=[0, 1, 2, 3])
+    with read_session(write(nwbfile, tmp_path / "a.nwb"), **more) as session:
+        return session
+
+
+def test_a_name_that_differs_by_a_word_many_have_is_a_guess(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "flower_fwd", pixels_of(4))
+    add_movie(nwbfile, "worms_fwd", pixels_of(4))
+    session = shown_as(nwbfile, "movie_flower_fwd", tmp_path)
+    assert set(session.presentations["template"]) == {"flower_fwd"}
+    guess = "'movie_flower_fwd_presentations' is taken for the template 'flower_fwd', whose name is like it"
+    assert guess in [finding.message for finding in session.findings if finding.level == "guess"]
+
+
+def test_where_two_names_differ_by_such_a_word_none_is_taken(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "natural_flower", pixels_of(4))
+    add_movie(nwbfile, "flower", pixels_of(4, first=9))
+    session = shown_as(nwbfile, "movie_flower", tmp_path)
+    assert list(session.missing_templates) == ["movie_flower_presentations"]
+    warnings = [finding.message for finding in session.findings if finding.level == "warning"]
+    assert any("may be any of the templates" in message for message in warnings)
+
+
+@pytest.mark.parametrize(
+    ("template", "stated"), [("natural_movie", "movie"), ("film_1", "movie_1"), ("two", "movie_one")]
+)
+def test_words_that_many_names_have_say_nothing_by_themselves(tmp_path: Path, template: str, stated: str) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, template, pixels_of(4))
+    assert list(shown_as(nwbfile, stated, tmp_path).missing_templates) == [f"{stated}_presentations"]
+
+
+def test_a_file_of_the_whole_name_comes_before_a_template_like_it(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "flower", pixels_of(4))
+    film(tmp_path / "movie_flower.mp4", 4)
+    session = shown_as(nwbfile, "movie_flower", tmp_path, stimulus_folder=tmp_path)
+    assert session.templates[session.presentations["template"][0]].n_frames == 4
+    assert "flower" not in set(session.presentations["template"])
+
+
+def test_which_of_several_files_of_one_name_was_taken_is_said(tmp_path: Path) -> None:
+    for folder in ("movies/old/worse", "movies/new"):
+        (tmp_path / folder).mkdir(parents=True)
+        film(tmp_path / folder / "flower.mp4", 4)
+    session = shown_as(new_file(), "flower", tmp_path, stimulus_folder=tmp_path / "movies")
+    assert session.missing_templates == {}
+    (said,) = [finding.message for finding in session.findings if "2 files may be" in finding.message]
+    taken, left = (str(tmp_path / "movies" / name / "flower.mp4") for name in ("new", "old/worse"))
+    assert said.endswith(f"{taken} was taken, not {left}")
