@@ -37,7 +37,7 @@ def read_behaviour(file: OpenedFile) -> dict[str, BehaviourSeries]:
     taken: set[str] = set()
     for name, conventions in (("running", file.conventions.running_names), ("pupil", file.conventions.pupil_names)):
         for item in _by_convention(behavioural, conventions):
-            series = _read(file, name, item)
+            series = _read_or_leave_out(file, name, item)
             if series is not None:
                 found[name] = series
                 taken.add(item.object_id)
@@ -46,7 +46,7 @@ def read_behaviour(file: OpenedFile) -> dict[str, BehaviourSeries]:
         if item.object_id in taken or not isinstance(item.parent, (BehavioralTimeSeries, PupilTracking)):
             continue
         name = as_text(item.name)
-        series = _read(file, name, item)
+        series = _read_or_leave_out(file, name, item)
         if series is not None and name not in found:
             found[name] = series
     return found
@@ -59,6 +59,18 @@ def _by_convention(items: Sequence[Any], conventions: Sequence[str]) -> list[Any
         if plain(as_text(item.name)) in conventions
     ]
     return [items[number] for _, number in sorted(ranked)]
+
+
+def _read_or_leave_out(file: OpenedFile, name: str, item: Any) -> BehaviourSeries | None:
+    """One trace, or ``None`` where it cannot be used: a damaged one is said and costs no more than itself."""
+    try:
+        return _read(file, name, item)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as problem:
+        said = " ".join(str(problem).split())
+        file.note(
+            "warning", file.path_of(item), f"cannot be read ({type(problem).__name__}: {said}); left out of behaviour"
+        )
+        return None
 
 
 def _read(file: OpenedFile, name: str, item: Any) -> BehaviourSeries | None:

@@ -32,6 +32,8 @@ FloatArray = npt.NDArray[np.float64]
 _WITHOUT_A_WORD = TraceWord(word="", kind="fluorescence", rank=5)
 #: Units, in plain form, of what is dF/F whatever it is called.
 _RATIOS = ("dff", "dff0", "deltaff", "deltaff0", "dfoverf", "deltafoverf")
+#: What contents of an unforeseen kind or shape raise, and HDF5 where it cannot read.
+_UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 #: Seconds between samples that count as taken at one time.
 _SAME_TIME = 1e-4
 #: A plane is left out where less than this share of the largest plane's time is its own, too.
@@ -202,7 +204,14 @@ def _cells(
     rows = item.rows[keep]
     cells = pd.DataFrame(index=range(len(rows)), columns=list(CELL_COLUMNS))
     cells["id"] = np.asarray(item.table.id[:])[rows]
-    cells[["x", "y", "z"]] = cell_positions(file, item.table, rows, configuration.micrometres_per_pixel)
+    try:
+        cells[["x", "y", "z"]] = cell_positions(file, item.table, rows, configuration.micrometres_per_pixel)
+    except _UNREADABLE as problem:
+        cells[["x", "y", "z"]] = np.nan
+        path = file.path_of(item.table)
+        file.note(
+            "warning", path, f"masks or plane cannot be read ({_said(problem)}), so the cells have no coordinates"
+        )
     cells["area"] = "" if item.imaging_plane is None else plane_location(file, item.imaging_plane).area
     cells["plane"] = item.plane
     cells["source_row"] = rows
@@ -327,8 +336,20 @@ def _judge(file: OpenedFile, series: Any) -> RoiSeries:
         _place_in_time(file, item)
     except SessionError as problem:
         item.problem = problem
-        item.reason = f"cannot be used: found {problem.found}"
+    except _UNREADABLE as problem:
+        item.problem = file.refusal(
+            f"traces that cannot be read ({_said(problem)})",
+            expected="an undamaged file",
+            remedy="choose other traces with sessions.trace, or download the file again",
+            object_path=path,
+        )
+    if item.problem is not None:
+        item.reason = f"cannot be used: found {item.problem.found}"
     return item
+
+
+def _said(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())}"
 
 
 def _word(file: OpenedFile, series: Any) -> TraceWord:

@@ -145,9 +145,13 @@ def _read_traces(
     found = find_series(file)
     units = has_units(file)
     asked = configuration.trace.strip("/") if configuration.trace else None
-    if units and (asked == file.path_of(file.nwbfile.units) or (asked is None and not found)):
+    usable = [item for item in found if item.problem is None]
+    if units and (asked == file.path_of(file.nwbfile.units) or (asked is None and not usable)):
         trains, cells = read_units(file, configuration)
-        reason = "as configured" if asked else "the only recording"
+        for item in found:
+            if item.problem is not None and asked is None:
+                file.note("warning", item.path, f"left out: found {item.problem.found}")
+        reason = "as configured" if asked else "no ROI traces that can be used" if found else "the only recording"
         return trains, cells, [item.candidate() for item in found] + [units_candidate(file, chosen=True, reason=reason)]
     chosen = choose_series(file, found, asked)
     candidates = [item.candidate() for item in found]

@@ -122,3 +122,20 @@ def test_series_of_text_are_left_out(tmp_path: Path) -> None:
     with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
         assert not session.behaviour
         assert any("no numbers" in finding.message for finding in session.findings)
+
+
+def test_what_cannot_be_read_costs_no_more_than_itself(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    nwbfile.add_acquisition(series("running_speed", np.arange(5.0)))
+    columns = {"area": [1.0, 2.0, 3.0], "timestamps": ["a", "b", "c"]}
+    nwbfile.create_processing_module("eye_tracking", "eye").add(
+        DynamicTable(
+            name="pupil",
+            description="ellipses",
+            columns=[VectorData(name=name, description=name, data=data) for name, data in columns.items()],
+        )
+    )
+    with opened(nwbfile, tmp_path) as session:
+        assert set(session.behaviour) == {"running"}
+        (warning,) = [finding for finding in session.findings if finding.object_path == "processing/eye_tracking/pupil"]
+        assert (warning.level, "cannot be read (ValueError" in warning.message) == ("warning", True)

@@ -516,3 +516,44 @@ def test_values_that_are_no_real_numbers_are_left_out(tmp_path: Path, values: np
     with read_session(path) as session:
         assert traces_of(session).path.endswith("other")
         assert any("values of type" in message for message in messages(session, "warning"))
+
+
+def put_text(path: Path, dataset: str, texts: list[bytes]) -> Path:
+    with h5py.File(path, "a") as root:
+        attributes = dict(root[dataset].attrs)
+        del root[dataset]
+        root.create_dataset(dataset, data=np.array(texts)).attrs.update(attributes)
+    return path
+
+
+def test_text_for_times_costs_one_series_and_not_the_session(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, 3)
+    add_traces(nwbfile, table, np.zeros((20, 3), np.float32), timestamps=np.arange(20.0))
+    add_traces(nwbfile, table, np.ones((20, 3), np.float32), name="events", timestamps=np.arange(20.0))
+    path = write(nwbfile, tmp_path / "a.nwb")
+    put_text(path, "processing/ophys/DfOverF/RoiResponseSeries/timestamps", [b"?"] * 20)
+    with read_session(path) as session:
+        assert traces_of(session).path == "processing/ophys/DfOverF/events"
+        assert any("cannot be read (ValueError" in message for message in messages(session, "warning"))
+
+
+def test_a_pixel_size_in_words_costs_the_coordinates_only(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, 3), np.zeros((20, 3), np.float32))
+    path = write(nwbfile, tmp_path / "a.nwb")
+    put_text(path, "general/optophysiology/plane/grid_spacing", [b"2 um", b"2 um"])
+    with read_session(path) as session:
+        assert session.cells[["x", "y", "z"]].isna().all().all()
+        assert any("so the cells have no coordinates" in message for message in messages(session, "warning"))
+        assert traces_of(session).n_cells == 3
+
+
+def test_units_are_read_where_no_roi_traces_can_be(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, 3), np.zeros((20, 3), np.float32), timestamps=np.zeros(20))
+    nwbfile.add_unit(spike_times=[1.0, 2.0], obs_intervals=[[0.0, 10.0]])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.traces is not None
+        assert (session.traces.kind, session.traces.n_cells) == ("spikes", 1)
+        assert any("left out: found timestamps" in message for message in messages(session, "warning"))
