@@ -394,8 +394,10 @@ class TemplateCatalogue:
             return name
         found = files[0]
         if len(files) > 1:
-            others = ", ".join(str(other) for other in files[1:])
-            self._say("guess", path, f"{len(files)} files may be {stated!r}: {found} was taken, not {others}")
+            # Guesses go into the store, which must not depend on where the folder lies.
+            taken, *others = (file.relative_to(self.folder.folder or file.parent).as_posix() for file in files)
+            message = f"{len(files)} files may be {stated!r}: {taken} was taken, not {', '.join(others)}"
+            self._say("guess", path, message)
         if name not in (found.name, found.stem):
             self._say("guess", path, f"{stated!r} is taken for the file {found.name}, which is written otherwise")
         try:

@@ -350,5 +350,4 @@ def test_which_of_several_files_of_one_name_was_taken_is_said(tmp_path: Path) ->
     session = shown_as(new_file(), "flower", tmp_path, stimulus_folder=tmp_path / "movies")
     assert session.missing_templates == {}
     (said,) = [finding.message for finding in session.findings if "2 files may be" in finding.message]
-    taken, left = (str(tmp_path / "movies" / name / "flower.mp4") for name in ("new", "old/worse"))
-    assert said.endswith(f"{taken} was taken, not {left}")
+    assert said.endswith(": new/flower.mp4 was taken, not old/worse/flower.mp4")
