@@ -7,6 +7,7 @@ computed here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ FloatArray = npt.NDArray[np.float64]
 _WITHOUT_A_WORD = TraceWord(word="", kind="fluorescence", rank=5)
 #: Units, in plain form, of what is dF/F whatever it is called.
 _RATIOS = ("dff", "dff0", "deltaff", "deltaff0", "dfoverf", "deltafoverf")
+#: In a name with neuropil in it, that of a signal from which it was taken off.
+_TAKEN_OFF = "correct|subtract|without|minus|free"
 #: What contents of an unforeseen kind or shape raise, and HDF5 where it cannot read.
 _UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 #: Seconds between samples that count as taken at one time.
@@ -373,9 +376,12 @@ def _word_of_names(file: OpenedFile, series: Any) -> TraceWord:
         names.append(plain(parent.name))
         parent = parent.parent
     for name in names:
-        for entry in file.conventions.trace_words:
-            if entry.word in name:
-                return entry
+        found = [entry for entry in file.conventions.trace_words if entry.word in name]
+        of_neuropil = [entry for entry in found if entry.role == "neuropil"]
+        if of_neuropil and not re.search(_TAKEN_OFF, name):
+            return of_neuropil[0]  # also where the name says in what form, such as `dff_neuropil`
+        if found:
+            return found[0]
     return _WITHOUT_A_WORD
 
 

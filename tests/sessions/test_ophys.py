@@ -374,6 +374,25 @@ def test_what_is_dff_by_its_unit_is_not_normalised_again(tmp_path: Path, unit: s
             np.testing.assert_array_equal(traces_of(session).read(), values)
 
 
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (("neuropil_dff", "roi_dff"), "roi_dff"),
+        (("dff_neuropil", "zdff"), "zdff"),
+        (("dff_neuropil_corrected", "zdff"), "dff_neuropil_corrected"),
+        (("neuropil_subtracted_dff", "zdff"), "neuropil_subtracted_dff"),
+        (("DfOverF", "Neuropil"), "DfOverF"),
+    ],
+)
+def test_neuropil_is_no_activity_of_cells_in_whatever_form(tmp_path: Path, names: tuple[str, str], chosen: str) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, 3)
+    for name in names:
+        add_traces(nwbfile, table, np.zeros((20, 3), np.float32), name=name)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert traces_of(session).path == f"processing/ophys/DfOverF/{chosen}"
+
+
 def test_corrected_fluorescence_is_not_corrected_again(tmp_path: Path) -> None:
     with read_session(raw_file(tmp_path, "Corrected")) as session:
         assert traces_of(session).kind == "dff"
