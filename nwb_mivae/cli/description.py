@@ -109,9 +109,13 @@ def _activity(traces: Mapping[str, Any] | None) -> list[str]:
 def _stimulus(stimulus: Mapping[str, Any]) -> str:
     repeats = f", shown up to {stimulus['largest_repeat'] + 1} times" if stimulus["largest_repeat"] else ""
     granularity = f", {_A_ROW_IS[stimulus['granularity']]} each" if stimulus["granularity"] in _A_ROW_IS else ""
+    drawn = stimulus["rendered"]
+    whose = (
+        "" if not drawn else ", drawn" if drawn == stimulus["templates_with_pixels"] else f", {drawn} templates drawn"
+    )
     return (
         f"{stimulus['source']}: {stimulus['source_rows']} rows{granularity}, {stimulus['templates']} templates, "
-        f"{stimulus['distinct_frames']} distinct frames{repeats}; pixels {stimulus['pixels']}"
+        f"{stimulus['distinct_frames']} distinct frames{repeats}; pixels {stimulus['pixels']}{whose}"
     )
 
 

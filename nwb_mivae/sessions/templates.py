@@ -379,6 +379,11 @@ class TemplateCatalogue:
     def _resolve(self, stated: str, path: str) -> str:
         inside = self._by_stem.get(stimulus_stem(stated))
         if inside is not None:
+            # `movie1` and `Movie_1` are one stem: the one that is written like it, where there is one.
+            written = (
+                name for name in self._of_object.values() if without_suffix(_own_name(name)) == without_suffix(stated)
+            )
+            inside = next(written, inside)
             if without_suffix(_own_name(inside)) != without_suffix(stated):
                 self._say("guess", path, f"{stated!r} is taken for the template {inside!r}, which is written otherwise")
             return inside

@@ -18,6 +18,8 @@ def described(pixels: list[str], *, traces: bool = True) -> dict[str, Any]:
         "templates": 1,
         "distinct_frames": 3,
         "largest_repeat": 0,
+        "templates_with_pixels": 1,
+        "rendered": 0,
     }
     stimulus["granularity"] = "movie frame"
     return {
@@ -78,3 +80,15 @@ def test_warnings_and_guesses_come_first_and_are_all_there(capsys: pytest.Captur
 def test_what_a_row_of_each_source_is_is_said(capsys: pytest.CaptureFixture[str]):
     print_description(described(["available"]))
     assert "movie: 3 rows, a movie frame each, 1 templates" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("with_pixels", "rendered", "said"), [(3, 3, "available, drawn"), (3, 1, "available, 1 templates drawn")]
+)
+def test_what_was_drawn_is_told_from_what_the_file_holds(
+    with_pixels: int, rendered: int, said: str, capsys: pytest.CaptureFixture[str]
+):
+    told = described(["available"])
+    told["stimuli"][0] |= {"templates": 3, "templates_with_pixels": with_pixels, "rendered": rendered}
+    print_description(told)
+    assert f"pixels {said}" in " ".join(capsys.readouterr().out.split())

@@ -351,3 +351,12 @@ def test_which_of_several_files_of_one_name_was_taken_is_said(tmp_path: Path) ->
     assert session.missing_templates == {}
     (said,) = [finding.message for finding in session.findings if "2 files may be" in finding.message]
     assert said.endswith(": new/flower.mp4 was taken, not old/worse/flower.mp4")
+
+
+def test_of_templates_with_one_stem_the_one_written_alike_is_taken(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "Movie_1", pixels_of(3, first=100))
+    add_movie(nwbfile, "movie1", pixels_of(3))
+    add_table(nwbfile, "movie1_presentations", start_time=[0.0, 0.1], stop_time=[0.1, 0.2], frame=[0, 1])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.presentations["template"].tolist() == ["movie1"] * 2
