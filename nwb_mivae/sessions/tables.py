@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nwb_mivae.sessions.conventions import PIXEL_FILE_SUFFIXES, RESULT_TYPES, plain, without_suffix
+from nwb_mivae.sessions.conventions import PIXEL_FILE_SUFFIXES, RESULT_TYPES, plain, stimulus_stem, without_suffix
 from nwb_mivae.sessions.nwb import OpenedFile, as_text, text_values, truth
 from nwb_mivae.sessions.parameters import parameters_from_text, parameters_text, standard_parameters
 from nwb_mivae.sessions.rendering import drawable
 from nwb_mivae.sessions.sample_times import in_seconds
 from nwb_mivae.sessions.showings import BLANK, PARAMETERS, WHOLE, Showings, by_value
-from nwb_mivae.sessions.templates import TemplateCatalogue
+from nwb_mivae.sessions.templates import StoredImages, TemplateCatalogue
 from nwb_mivae.sessions.traps import is_trap
 
 __all__ = ["frame_numbers", "table_showings"]
@@ -199,7 +199,8 @@ class _Rows:
                 asked &= ~by_value(
                     template_of, lambda name: catalogue.resolve(name, self.path) in catalogue.found
                 ).astype(bool)
-            told = asked & self._told_by_parameters(stimulus)
+            is_movie = by_value(template_of, lambda name: self._is_movie(catalogue, name)).astype(bool)
+            told = asked & self._told_by_parameters(stimulus, is_movie)
             sweeps = self._blank_sweeps(asked, stimulus) | (told & self._without_contrast())
             told &= ~sweeps
             blank |= sweeps
@@ -239,16 +240,26 @@ class _Rows:
     def _oriented(self) -> npt.NDArray[np.bool_]:
         return by_value(self.parameters, lambda text: "orientation" in parameters_from_text(text)).astype(bool)
 
-    def _told_by_parameters(self, stimulus: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-        """Rows whose parameters say what was shown, and are not just the size and contrast of a movie."""
+    @staticmethod
+    def _is_movie(catalogue: TemplateCatalogue, name: str) -> bool:
+        stem = stimulus_stem(name)
+        return any(
+            stimulus_stem(key) == stem and item.n_frames > 1 and not isinstance(item, StoredImages)
+            for key, item in catalogue.found.items()
+        )
 
-        def told(pair: tuple[str, str]) -> bool:
-            parameters = parameters_from_text(pair[1])
-            if any(name in parameters for name in _TELLING):
+    def _told_by_parameters(
+        self, stimulus: npt.NDArray[np.object_], is_movie: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Rows whose parameters say what was shown, and are not just the size, contrast and turn of a movie."""
+
+        def told(row: tuple[str, str, bool]) -> bool:
+            parameters = parameters_from_text(row[1])
+            if not row[2] and any(name in parameters for name in _TELLING):
                 return True
-            return drawable(pair[0], parameters, self.file.conventions, self.file.layout) is not None
+            return drawable(row[0], parameters, self.file.conventions, self.file.layout) is not None
 
-        codes, pairs = pd.factorize(pd.MultiIndex.from_arrays([stimulus, self.parameters]))
+        codes, pairs = pd.factorize(pd.MultiIndex.from_arrays([stimulus, self.parameters, is_movie]))
         return np.asarray(np.array([told(pair) for pair in pairs], dtype=bool)[codes])
 
     def _without_contrast(self) -> npt.NDArray[np.bool_]:

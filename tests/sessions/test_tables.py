@@ -289,3 +289,21 @@ def test_an_omission_is_a_kind_of_trial(tmp_path: Path) -> None:
     assert column(session, "blank") == [False, True, False]
     angles = [json.loads(each)["orientation"] if each else None for each in column(session, "parameters")]
     assert angles == [0.0, None, 180.0]
+
+
+def test_the_turn_of_a_movie_does_not_hide_its_pixels(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "walk", pixels_of(10))
+    add_table(
+        nwbfile,
+        "walk_presentations",
+        start_time=[0.0, 1.0],
+        stop_time=[1 / 3, 4 / 3],
+        orientation=[0.0, 0.0],
+        contrast=[1.0, 1.0],
+    )
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        rows = session.presentations
+        assert rows["template"].tolist() == ["walk"] * 20
+        assert rows["frame"].tolist() == list(range(10)) * 2
+        assert rows["repeat"].tolist() == [0] * 10 + [1] * 10
