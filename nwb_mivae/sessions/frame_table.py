@@ -142,7 +142,7 @@ def _in_order(file: OpenedFile, showings: Showings) -> Showings:
     if not known.all():
         file.note("warning", showings.path, f"{int((~known).sum())} rows without a start time, left out")
         showings = showings.of(known)
-    showings = showings.of(np.argsort(showings.start, kind="stable"))
+    showings = _without_copies(file, showings.of(np.argsort(showings.start, kind="stable")))
     endless = ~(showings.stop > showings.start) | np.isinf(showings.stop)
     if len(showings) and endless.any():
         gaps = np.diff(showings.start)
@@ -168,6 +168,20 @@ def _in_order(file: OpenedFile, showings: Showings) -> Showings:
     return showings
 
 
+def _without_copies(file: OpenedFile, showings: Showings) -> Showings:
+    """Rows without those that tell the same of the same onset as the row before; a copy is no repeat."""
+    copied = np.zeros(len(showings), dtype=bool)
+    copied[1:] = np.diff(showings.start) == 0
+    if not copied.any():
+        return showings
+    for name in ("frame", "template", "stimulus", "parameters", "block", "omitted", "condition"):
+        column = getattr(showings, name)
+        copied[1:] &= column[1:] == column[:-1]
+    if copied.any():
+        file.note("warning", showings.path, f"{int(copied.sum())} rows tell the same as the row before them, left out")
+    return showings.of(~copied)
+
+
 def _usual_lengths(showings: Showings, endless: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Seconds that rows of each row's stimulus last where an end is known, NaN where that is so of none."""
     length = pd.Series(np.where(endless, np.nan, showings.stop - showings.start))
@@ -184,6 +198,9 @@ def _move_bad_frames(file: OpenedFile, catalogue: TemplateCatalogue, showings: S
         template = catalogue.found.get(str(key))
         if template is not None and frame >= template.n_frames:
             message = f"{showings.path} asks for frame {frame} of {template.n_frames} (counting from 0)"
+            lowest = int(showings.frame[shown & (showings.template == key)].min())
+            if lowest == 1 and frame == template.n_frames:
+                message += "; its frames seem to be counted from 1, so correct them in a copy of the file"
             del catalogue.found[template.name]
             catalogue.missing[template.name] = message
             file.note("warning", showings.path, f"template {template.name!r} is not used: {message}")

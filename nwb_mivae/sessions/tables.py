@@ -46,8 +46,14 @@ def table_showings(file: OpenedFile, catalogue: TemplateCatalogue) -> Iterator[S
         seen.add(table.object_id)
         if "start_time" not in table.colnames or len(table) == 0 or is_trap(file, table, len(table)):
             continue
-        _check_references(file, table)
-        showings = _Rows(file, table, is_stimulus=table.object_id in among_stimuli).showings(catalogue)
+        try:
+            _check_references(file, table)
+            showings = _Rows(file, table, is_stimulus=table.object_id in among_stimuli).showings(catalogue)
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError) as problem:
+            # One damaged table is no reason to lose the others and the recording.
+            why = " ".join(str(problem).split())
+            file.note("warning", file.path_of(table), f"a table that cannot be read, left out ({why})")
+            continue
         if showings is None:
             file.note("info", file.path_of(table), f"{len(table)} rows that name no stimulus, left out")
         else:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from pynwb import NWBFile
@@ -276,3 +277,44 @@ def test_the_end_of_another_stimulus_says_nothing(tmp_path: Path) -> None:
     session = opened(nwbfile, tmp_path)
     assert column(session, "stop_time")[-1] == pytest.approx(5.0 + 4 * 0.75)
     assert "2 rows without a stop time; they were taken to last until the next" in said(session, "guess")
+
+
+def test_rows_stored_twice_are_no_repeats(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", pixels_of(10))
+    start = np.repeat(np.arange(10) / 30, 2)
+    add_table(
+        nwbfile, "film_presentations", start_time=start, stop_time=start + 1 / 30, frame=np.repeat(np.arange(10), 2)
+    )
+    session = opened(nwbfile, tmp_path)
+    assert column(session, "frame") == list(range(10))
+    assert column(session, "repeat") == [0] * 10
+    assert "10 rows tell the same as the row before them" in said(session, "warning")
+
+
+def test_frames_counted_from_one_are_recognised(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", pixels_of(10))
+    start = np.arange(10) / 30
+    add_table(nwbfile, "film_presentations", start_time=start, stop_time=start + 1 / 30, frame=np.arange(1, 11))
+    session = opened(nwbfile, tmp_path)
+    assert "film" not in session.templates
+    assert "its frames seem to be counted from 1" in said(session, "warning")
+
+
+def test_a_damaged_table_costs_only_itself(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_movie(nwbfile, "film", pixels_of(10))
+    start = np.arange(10) / 30
+    for name in ("film_presentations", "other_presentations"):
+        add_table(nwbfile, name, start_time=start, stop_time=start + 1 / 30, frame=np.arange(10))
+    path = write(nwbfile, tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        table = file["intervals/other_presentations"]
+        attributes = dict(table["start_time"].attrs)
+        del table["start_time"]
+        table.create_dataset("start_time", data=["soon"] * 10).attrs.update(attributes)
+    with read_session(path) as session:
+        assert column(session, "frame") == list(range(10))
+        (damaged,) = [item for item in session.findings if item.object_path == "intervals/other_presentations"]
+        assert (damaged.level, "cannot be read" in damaged.message) == ("warning", True)
