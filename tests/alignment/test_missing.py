@@ -175,8 +175,8 @@ def test_no_nan_ever_leaves_whatever_is_missing(seed, share, chunk, planes):
         session = session_of(np.zeros((300, 15)), traces=parts[0] if planes == 1 else MultiPlaneTraces(parts))
         aligned = align(session, CONFIGURATION)
     except AlignmentError:
-        # Many missing samples: no cell is left, or no frame.
-        assert share == 0.3
+        # More missing samples than most cells may have (1 %): no cell is left, or no frame.
+        assert share > CONFIGURATION.maximum_missing_share
         return
     finally:
         module._CHUNK_BYTES = before

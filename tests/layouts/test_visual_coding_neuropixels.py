@@ -139,7 +139,8 @@ def test_what_can_be_left_out(tmp_path):
         assert np.isnan(root["general/extracellular_ephys/electrodes/x"][:]).all()
         assert "eye_tracking" not in root["processing"]
         assert "invalid_times" not in root["intervals"]
-        assert list(root["specifications"]) == ["core", "hdmf-common", "hdmf-experimental"]
+        # pynwb writes what its process has loaded, which may include the extension of this project.
+        assert set(root["specifications"]) - {"ndx-mivae"} == {"core", "hdmf-common", "hdmf-experimental"}
         assert np.isfinite(root["intervals/static_gratings_presentations/stimulus_block"][:]).all()
     assert truth.pupil is None
     assert truth.invalid_times == ()
