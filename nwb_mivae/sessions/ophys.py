@@ -41,6 +41,8 @@ _UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexErro
 _SAME_TIME = 1e-4
 #: A plane is left out where less than this share of the largest plane's time is its own, too.
 _LEAST_OVERLAP = 0.5
+#: Seconds between samples that no recording of single cells has; times in milliseconds look like that.
+_LONGEST_STEP_SECONDS = 2.0
 #: Samples that a window of the baseline has to hold.
 _LEAST_SAMPLES_OF_WINDOW = 10
 
@@ -460,6 +462,10 @@ def _time_axis(file: OpenedFile, item: RoiSeries, n_timestamps: int | None) -> i
 def _say_guesses(file: OpenedFile, item: RoiSeries) -> None:
     stored = stored_timestamps(item.series)
     n_samples = item.shape[item.time_axis]
+    step = float(np.median(np.diff(item.times)))
+    if step > _LONGEST_STEP_SECONDS:
+        message = f"a sample every {step:.4g} s, slower than any such recording; NWB has times in seconds"
+        file.note("warning", item.path, message)
     if item.kind == "dff" and _word_of_names(file, item.series).kind == "fluorescence":
         file.note("guess", item.path, f"taken for dF/F by its unit {as_text(item.series.unit)!r}, not by its name")
     if item.time_axis == 1:
@@ -544,6 +550,10 @@ def _say_why_not(file: OpenedFile, item: RoiSeries, chosen: Sequence[RoiSeries])
     elif any(item.table is other.table for other in chosen):
         preferred = next(other for other in chosen if other.table is item.table)
         item.reason = f"`{preferred.path}` was preferred"
+        others = np.setdiff1d(item.rows, np.concatenate([one.rows for one in chosen if one.table is item.table]))
+        if len(others) and (item.kind, item.role) == (best.kind, best.role):
+            message = f"{len(others)} ROIs that are in no traces that were read; choose them with sessions.trace"
+            file.note("warning", item.path, message)
     elif not item.reason:
         item.reason = f"another plane, without {best.kind} as in `{best.path}`"
         file.note("info", item.path, f"not read: {item.reason}; choose it with sessions.trace")

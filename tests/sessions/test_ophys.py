@@ -576,3 +576,31 @@ def test_units_are_read_where_no_roi_traces_can_be(tmp_path: Path) -> None:
         assert session.traces is not None
         assert (session.traces.kind, session.traces.n_cells) == ("spikes", 1)
         assert any("left out: found timestamps" in message for message in messages(session, "warning"))
+
+
+def test_times_that_cannot_be_seconds_are_warned_of(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    add_traces(nwbfile, add_plane(nwbfile, N_ROIS), VALUES, timestamps=np.arange(N_SAMPLES) * 33.3)
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert any("a sample every 33.3 s" in message for message in messages(session, "warning"))
+
+
+def test_rois_in_another_series_of_the_kind_are_not_lost_unsaid(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS)
+    add_traces(nwbfile, table, VALUES[:, :2], name="a", rows=[0, 1])
+    add_traces(nwbfile, table, VALUES[:, 1:], name="b", rows=[1, 2, 3])
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert session.cells["source_row"].tolist() == [0, 1]
+        assert any("2 ROIs that are in no traces that were read" in message for message in messages(session, "warning"))
+
+
+def test_what_is_corrected_for_motion_still_holds_neuropil(tmp_path: Path) -> None:
+    nwbfile = new_file()
+    table = add_plane(nwbfile, N_ROIS)
+    raw = 100 + VALUES
+    add_traces(nwbfile, table, raw, name="motion_corrected", container="Fluorescence")
+    add_traces(nwbfile, table, raw / 2, name="Neuropil", container="Fluorescence")
+    with read_session(write(nwbfile, tmp_path / "a.nwb")) as session:
+        assert traces_of(session).path.endswith("motion_corrected")
+        assert any("Neuropil" in message for message in messages(session, "guess"))
