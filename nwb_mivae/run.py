@@ -66,6 +66,16 @@ class Run:
         return self.directory / "attribution"
 
     @property
+    def fingerprints(self) -> Path:
+        """Folder of one ``SESSION.npz`` per session (``SessionFingerprints``)."""
+        return self.directory / "fingerprints"
+
+    @property
+    def subpopulations(self) -> Path:
+        """Folder of one ``SESSION.npz`` per session (``SessionSubpopulations``)."""
+        return self.directory / "subpopulations"
+
+    @property
     def annotated(self) -> Path:
         """Folder of annotated NWB files."""
         return self.directory / "annotated"

@@ -8,10 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nwb_mivae.annotation.backends import HDF5Backend
 from nwb_mivae.annotation.file_part import part_of_session
 from nwb_mivae.annotation.names import MODULE
 from nwb_mivae.annotation.record import ModelRecord
 from nwb_mivae.annotation.refusals import refuse_foreign_results, refuse_paths
+from nwb_mivae.annotation.results import Results
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.outputs import whole_file
 
@@ -101,7 +103,16 @@ def annotate(
     try:
         _refuse_annotated(opened)
         with _refusing(opened, "a file that results cannot be added to"):
-            add_results(opened, stored, latents, attribution, model, part=part)
+            objects = {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
+            add_results(
+                opened.nwbfile,
+                objects,
+                Results(stored, model, latents, attribution),
+                part=part,
+                name=MODULE,
+                backend=HDF5Backend(),
+                location=opened.location,
+            )
             _keep_external_files(opened, source, out)
             _decode_texts(opened)
             _load_masks(opened)

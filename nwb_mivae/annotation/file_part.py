@@ -32,12 +32,15 @@ class FilePart(NamedTuple):
         SHA-256 of its bytes.
     cells : ndarray of int64, (n,)
         Which of the session's cells have their ROI or unit in it.
+    object_id : str
+        Object id of its NWBFile; empty where unknown.
     """
 
     number: int
     n_files: int
     digest: str
     cells: npt.NDArray[np.int64]
+    object_id: str = ""
 
 
 def part_of_session(source: Path, stored: StoredSession) -> FilePart:
@@ -72,7 +75,7 @@ def part_of_session(source: Path, stored: StoredSession) -> FilePart:
         )
     (number,) = fits
     cells = np.flatnonzero(stored.cells["source_file"].to_numpy(dtype=object) == files[number]["path"])
-    return FilePart(number, len(files), digest, cells)
+    return FilePart(number, len(files), digest, cells, _object_id(source))
 
 
 def _told_by(file: Mapping[str, Any]) -> str:

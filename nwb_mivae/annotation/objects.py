@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import ndx_mivae
 import numpy as np
 import numpy.typing as npt
-from hdmf.backends.hdf5 import H5DataIO
 from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
 from pynwb import TimeSeries
 from pynwb.core import NWBDataInterface
@@ -19,10 +18,12 @@ from pynwb.epoch import TimeIntervals
 from pynwb.misc import Units
 from pynwb.ophys import PlaneSegmentation
 
+from nwb_mivae.annotation.backends import Backend
 from nwb_mivae.annotation.file_part import FilePart
-from nwb_mivae.annotation.names import ENCODED_FRAMES, MODULE, PARTS
+from nwb_mivae.annotation.names import ENCODED_FRAMES, PARTS
 from nwb_mivae.annotation.per_presentation import PresentationBins, presentation_bins
 from nwb_mivae.annotation.record import ModelRecord, TrainingSession
+from nwb_mivae.annotation.results import Results
 from nwb_mivae.annotation.sparse_frames import SparseFrames
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.provenance import package_version
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
     from nwb_mivae.clips import StoredSession
     from nwb_mivae.inference.latents import SessionLatents
-    from nwb_mivae.sessions.nwb import OpenedFile
 
 __all__ = ["add_results"]
 
@@ -50,39 +50,66 @@ _CELLS_TARGET, _PIXELS_TARGET = "neural_shared", "stimulus_shared"
 
 
 def add_results(
-    opened: OpenedFile,
-    stored: StoredSession,
-    latents: SessionLatents,
-    attribution: SessionAttribution | None,
-    model: ModelRecord,
+    nwbfile: Any,
+    objects: Mapping[str, Any],
+    results: Results,
     *,
     part: FilePart,
+    name: str,
+    backend: Backend,
+    location: str,
 ) -> None:
-    """Add results to the open source, in memory; ``part`` is what of the session lies in it.
+    """Add results to a file in memory: the open source, or the companion that is made for it.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
+        Receives the processing module and the lab metadata ``name``.
+    objects : mapping of str to container
+        What stands in ``nwbfile`` for each object of the source, by its path in the *source*.
+    results : Results
+        What is written.
+    part : FilePart
+        What of the session lies in the source.
+    name : str
+        Name of this result in the file.
+    backend : Backend
+        The format the file is going to be written in.
+    location : str
+        The source, as errors name it.
 
     Raises
     ------
     AnnotationError
-        If a table the results refer to is not in the source, or has no such row.
+        If a table the results refer to is not there, or has no such row.
     """
-    nwbfile = opened.nwbfile
-    at_path = {opened.path_of(item): item for item in nwbfile.objects.values()}
-    annotation = _annotation(stored, model, latents.context, part=part, object_id=str(nwbfile.object_id))
+    stored, latents, attribution = results.stored, results.latents, results.attribution
+    annotation = _annotation(stored, results.model, latents.context, part=part, name=name)
     nwbfile.add_lab_meta_data(annotation)
     module = nwbfile.create_processing_module(
-        name=MODULE,
+        name=name,
         description="Latents of a multi-modal identifiable VAE (miVAE) shared by neural activity and visual stimulus, "
         f"and their attribution to cells and pixels, computed by nwb_mivae {package_version()}.",
     )
-    series = list(_latent_series(latents, annotation.model))
-    tables = _presentation_latents(stored, latents, annotation.model, at_path, part=part, file=opened.location)
+    series = list(_latent_series(latents, annotation.model, backend))
+    tables = _presentation_latents(
+        stored, latents, annotation.model, objects, part=part, file=location, backend=backend
+    )
     for item in (*series, _encoded_frames(latents), *tables):
         module.add(item)
     if attribution is not None:
         frames = np.union1d(latents.row, attribution.row)
         clock = series[0] if np.array_equal(frames, latents.row) else np.asarray(stored.time[frames], np.float64)
         for item in _attribution_series(
-            stored, attribution, annotation.model, at_path, part=part, frames=frames, clock=clock, file=opened.location
+            stored,
+            attribution,
+            annotation.model,
+            objects,
+            part=part,
+            frames=frames,
+            clock=clock,
+            file=location,
+            backend=backend,
         ):
             module.add(item)
     _add_generator(nwbfile)
@@ -95,11 +122,12 @@ def _add_generator(nwbfile: Any) -> None:
 
 
 def _annotation(
-    stored: StoredSession, model: ModelRecord, context: Mapping[str, Any], *, part: FilePart, object_id: str
+    stored: StoredSession, model: ModelRecord, context: Mapping[str, Any], *, part: FilePart, name: str
 ) -> Any:
     """The lab metadata that says where the results came from."""
     source = TrainingSession.files_of(stored)[part.number]
     return ndx_mivae.MIVAEAnnotation(
+        name=name,
         model=ndx_mivae.MIVAEModel(
             model_name=model.name,
             code_version=model.code_version,
@@ -119,7 +147,7 @@ def _annotation(
         ),
         source_file_name=source.file_name or None,
         source_sha256=part.digest,
-        source_object_id=object_id,
+        source_object_id=part.object_id or None,
         source_dandi_asset=source.asset or None,
         context_clips=int(context.get("clips", 0)),
         context_in_minutes=float(context.get("minutes", 0.0)),
@@ -146,7 +174,7 @@ def _encoded_frames(latents: SessionLatents) -> TimeIntervals:
     )
 
 
-def _latent_series(latents: SessionLatents, model: Any) -> Iterator[Any]:
+def _latent_series(latents: SessionLatents, model: Any, backend: Backend) -> Iterator[Any]:
     """One ``LatentSeries`` per block; the first holds the timestamps, the others link to them."""
     timestamps: Any = np.asarray(latents.time, dtype=np.float64)
     for name, block in latents.blocks.items():
@@ -154,8 +182,8 @@ def _latent_series(latents: SessionLatents, model: Any) -> Iterator[Any]:
             name=f"latents_{name}",
             description=f"Posterior mean and variance of the {name.replace('_', ' ')} latents: {_BLOCK_WORDS[name]}. "
             "One sample per encoded stimulus frame, at its onset.",
-            data=_compressed(block.mean),
-            variance=_compressed(block.variance),
+            data=_compressed(block.mean, backend),
+            variance=_compressed(block.variance, backend),
             timestamps=timestamps,
             space=name,
             model=model,
@@ -172,6 +200,7 @@ def _presentation_latents(
     *,
     part: FilePart,
     file: str,
+    backend: Backend,
 ) -> Iterator[Any]:
     """One ``PresentationLatents`` per block and presentation table of the source.
 
@@ -194,8 +223,8 @@ def _presentation_latents(
                 presentations=DynamicTableRegion(
                     name="presentations", description=f"Rows of {bins.table}.", data=bins.rows, table=table
                 ),
-                mean=_compressed(mean),
-                variance=_compressed(variance),
+                mean=_compressed(mean, backend),
+                variance=_compressed(variance, backend),
                 bin_offsets_in_seconds=bins.offsets,
                 space=name,
                 model=model,
@@ -222,6 +251,7 @@ def _attribution_series(
     frames: npt.NDArray[np.int64],
     clock: Any,
     file: str,
+    backend: Backend,
 ) -> Iterator[Any]:
     """Attribution of the shared latents: per method one series for each table of cells and one for the pixels.
 
@@ -244,8 +274,8 @@ def _attribution_series(
                 description=f"Attribution ({method}) of the shared neural latents, summed over latents, to the "
                 "activity of each cell at each frame, per standard deviation of the cell's activity; NaN at frames "
                 "that were not attributed.",
-                data=_sparse(maps.neurons[:, cells], place, len(frames)),
-                per_latent=_compressed(maps.neurons_per_latent[:, cells]),
+                data=_sparse(maps.neurons[:, cells], place, len(frames), backend),
+                per_latent=_compressed(maps.neurons_per_latent[:, cells], backend),
                 target=_CELLS_TARGET,
                 baseline=_baseline(method, _PIXELS_TARGET),
                 timestamps=clock,
@@ -259,8 +289,8 @@ def _attribution_series(
             description=f"Attribution ({method}) of the shared stimulus latents, summed over latents, to each pixel of "
             "the frame at each frame, per unit of luminance (black 0, white 1), at the model's resolution; NaN at "
             "frames that were not attributed.",
-            data=_sparse(maps.pixels, place, len(frames)),
-            per_latent=_compressed(maps.pixels_per_latent),
+            data=_sparse(maps.pixels, place, len(frames), backend),
+            per_latent=_compressed(maps.pixels_per_latent, backend),
             target=_PIXELS_TARGET,
             baseline=_baseline(method, _CELLS_TARGET),
             stimulus=stimulus,
@@ -273,17 +303,16 @@ def _baseline(method: str, other: str) -> str | None:
     return f"posterior mean of {other}" if method == "score" else None
 
 
-def _compressed(values: Any) -> H5DataIO:
-    """Gzip-compressed float32 in chunks of about a mebibyte along the first dimension (HDF5's default: none)."""
+def _compressed(values: Any, backend: Backend) -> Any:
+    """Compressed float32 in chunks of about a mebibyte along the first dimension (HDF5's default: none)."""
     values = np.ascontiguousarray(values, dtype=np.float32)
-    chunks = (_chunk_frames(values, len(values)), *values.shape[1:])
-    return H5DataIO(values, compression="gzip", shuffle=True, chunks=chunks)
+    return backend.compressed(values, chunks=(_chunk_frames(values, len(values)), *values.shape[1:]))
 
 
-def _sparse(values: npt.NDArray[np.float32], place: npt.NDArray[np.int64], n_frames: int) -> H5DataIO:
+def _sparse(values: npt.NDArray[np.float32], place: npt.NDArray[np.int64], n_frames: int, backend: Backend) -> Any:
     """The same for values at some of ``n_frames`` frames."""
     rows = SparseFrames(values, place, n_frames, chunk_frames=_chunk_frames(values, n_frames))
-    return H5DataIO(rows, compression="gzip", shuffle=True)
+    return backend.compressed(rows)
 
 
 def _chunk_frames(values: npt.NDArray[np.float32], n_frames: int) -> int:

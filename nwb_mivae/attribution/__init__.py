@@ -2,6 +2,14 @@
 
 from nwb_mivae.attribution.configuration import AttributionConfiguration
 from nwb_mivae.attribution.result import METHODS, MethodAttribution, SessionAttribution
+from nwb_mivae.attribution.subpopulations import SessionSubpopulations
 from nwb_mivae.attribution.tracing import attribute
 
-__all__ = ["METHODS", "AttributionConfiguration", "MethodAttribution", "SessionAttribution", "attribute"]
+__all__ = [
+    "METHODS",
+    "AttributionConfiguration",
+    "MethodAttribution",
+    "SessionAttribution",
+    "SessionSubpopulations",
+    "attribute",
+]
