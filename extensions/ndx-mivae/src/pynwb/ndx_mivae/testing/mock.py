@@ -38,7 +38,9 @@ def mock_TrainingSessionsTable(*, rows: int = 2) -> TrainingSessionsTable:  # no
             "subject_id": f"mouse{row}",
             "file_name": f"sub-mouse{row}.nwb",
             "sha256": f"{row:064x}",
-            "dandi_asset": "" if row == rows - 1 else f"dandi:000728/0.240827.1809/sub-mouse{row}.nwb",
+            "dandi_asset": ""
+            if row == rows - 1
+            else f"dandi://000728@0.240827.1809/sub-mouse{row}/sub-mouse{row}_ophys.nwb#asset=asset-{row}",
         }
         for row in range(rows)
     )
@@ -63,6 +65,7 @@ def mock_MIVAEAnnotation(*, nwbfile: NWBFile | None = None, **fields: Any) -> MI
         "source_file_name": "sub-mouse0.nwb",
         "source_sha256": "fedcba9876543210" * 4,
         "source_object_id": "00000000-0000-4000-8000-000000000000",
+        "source_dandi_asset": "dandi://000728@0.240827.1809/sub-mouse0/sub-mouse0_ophys.nwb#asset=asset-0",
         "context_clips": 64,
         "context_in_minutes": 0.57,
     }
