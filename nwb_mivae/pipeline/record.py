@@ -6,14 +6,15 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwb_mivae.clips import ClipStore, Split
 from nwb_mivae.errors import ModelError, OutputError, StoreError
-from nwb_mivae.model import load_module
-from nwb_mivae.outputs import read_json, sha256_of_file, write_json
+from nwb_mivae.model import load_module, weights_digest
+from nwb_mivae.outputs import read_json, write_json
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.provenance import provenance_record
 from nwb_mivae.run import Run
@@ -24,15 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["TrainedRun", "record_step", "relative_path", "require_new"]
 
 
-def weights_digest(run: Run) -> str:
-    """SHA-256 of the run's trained weights: what evaluation, latents and attribution belong to."""
-    return sha256_of_file(run.model / "weights.safetensors")
-
-
 def record_step(run: Run, step: str, **facts: Any) -> None:
     """Add a step to the run's provenance record, with version, command and time."""
     record = read_json(run.provenance) if run.provenance.exists() else {}
-    record.setdefault("steps", {})[step] = provenance_record(weights_sha256=weights_digest(run), **facts)
+    record.setdefault("steps", {})[step] = provenance_record(weights_sha256=weights_digest(run.model), **facts)
     write_json(run.provenance, record)
 
 
@@ -104,6 +100,11 @@ class TrainedRun:
         )
         return cls(run, clips, Split.load(run.split), load_module(run.model), configuration)
 
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Digest of the trained weights: what evaluation, latents and attribution belong to."""
+        return weights_digest(self.run.model)
+
     def sessions(self, wanted: Sequence[str] | None) -> list[str]:
         """Keys of the wanted sessions, or of all, held-out animals first.
 
@@ -124,10 +125,14 @@ class TrainedRun:
             )
         return everything if not wanted else [key for key in everything if key in set(wanted)]
 
+    def is_current(self, step: str) -> bool:
+        """Whether a step has been done with the weights the run holds now."""
+        record = read_json(self.run.provenance).get("steps", {}).get(step, {})
+        return bool(record.get("weights_sha256") == self.weights_sha256)
+
     def current_folder(self, step: str, folder: Path) -> Path:
         """The folder of a step's results, emptied where they belong to weights the run no longer holds."""
-        record = read_json(self.run.provenance).get("steps", {}).get(step, {})
-        if folder.exists() and record.get("weights_sha256") != weights_digest(self.run):
+        if folder.exists() and not self.is_current(step):
             shutil.rmtree(folder)
         return folder
 
