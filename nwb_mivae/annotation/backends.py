@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 from nwb_mivae.errors import AnnotationError
+from nwb_mivae.outputs import whole_directory, whole_file
 
-__all__ = ["BACKENDS", "Backend", "BackendName", "HDF5Backend", "backend_named"]
+__all__ = ["BACKENDS", "Backend", "BackendName", "HDF5Backend", "ZarrBackend", "backend_named", "backend_of"]
 
 BackendName = Literal["hdf5", "zarr"]
 BACKENDS: tuple[BackendName, ...] = ("hdf5", "zarr")
 
 
 class Backend(ABC):
-    """How arrays are wrapped and files are opened in one format.
+    """How arrays are wrapped and files are opened, copied and put in their place in one format.
 
     Attributes
     ----------
@@ -36,6 +40,27 @@ class Backend(ABC):
     def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None) -> Any:
         """Wrap an array, or a chunk iterator (which has its own chunks), to be written compressed."""
 
+    @abstractmethod
+    def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
+        """Copy a source, with what was added to it in memory, to ``path`` in this format.
+
+        Parameters
+        ----------
+        source_io : HDMFIO
+            Open for reading, of either format.
+        nwbfile : pynwb.NWBFile
+            What was read from it, perhaps with objects added.
+        path : Path
+            A new file (or an empty folder, for a format of folders).
+        """
+
+    @abstractmethod
+    def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
+        """Give a path beside ``target`` to write to; it takes the place of ``target`` only if the block succeeds.
+
+        See :func:`nwb_mivae.outputs.whole_file` and :func:`nwb_mivae.outputs.whole_directory`.
+        """
+
 
 class HDF5Backend(Backend):
     """``.nwb``, one HDF5 file."""
@@ -55,6 +80,62 @@ class HDF5Backend(Backend):
 
         return H5DataIO(values, compression="gzip", shuffle=True, **({} if chunks is None else {"chunks": chunks}))
 
+    def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
+        """Export with pynwb, which copies an HDF5 source's unchanged objects byte by byte."""
+        _load_masks(nwbfile)
+        # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
+        # Everywhere else links stay, because without them pynwb builds every object anew.
+        link_data = not _links_to_other_files(Path(source_io.source))
+        with self.open(path, "w") as writing:
+            writing.export(src_io=source_io, nwbfile=nwbfile, write_args={"link_data": link_data})
+
+    def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
+        """One file."""
+        return whole_file(target, overwrite=overwrite)
+
+
+class ZarrBackend(Backend):
+    """``.nwb.zarr``, a folder of Zarr version 2; needs hdmf-zarr.
+
+    Raises
+    ------
+    AnnotationError
+        If hdmf-zarr is not installed.
+    """
+
+    name: BackendName = "zarr"
+    suffix = ".nwb.zarr"
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("hdmf_zarr") is None:
+            raise AnnotationError(
+                "no hdmf-zarr in this environment",
+                expected="hdmf-zarr, which reads and writes NWB as Zarr",
+                remedy='pip install "nwb_mivae[zarr]"',
+            )
+
+    def open(self, path: Path, mode: Literal["r", "r+", "w"]) -> Any:
+        """Open with hdmf-zarr."""
+        from hdmf_zarr import NWBZarrIO
+
+        return NWBZarrIO(str(path), mode=mode)
+
+    def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None) -> Any:
+        """Zstandard with byte shuffling, in one Blosc codec, which every Zarr library reads."""
+        from hdmf_zarr import ZarrDataIO
+        from numcodecs import Blosc
+
+        return ZarrDataIO(values, compressor=Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE), chunks=chunks)
+
+    def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
+        """Export with hdmf-zarr."""
+        with self.open(path, "w") as writing:
+            writing.export(src_io=source_io, nwbfile=nwbfile, write_args={"link_data": False})
+
+    def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
+        """One folder."""
+        return whole_directory(target, overwrite=overwrite)
+
 
 def backend_named(name: str) -> Backend:
     """The backend of a name.
@@ -62,10 +143,67 @@ def backend_named(name: str) -> Backend:
     Raises
     ------
     AnnotationError
-        If there is none of this name.
+        If there is none of this name, or what it needs is not installed.
     """
     if name == "hdf5":
         return HDF5Backend()
+    if name == "zarr":
+        return ZarrBackend()
     raise AnnotationError(
         f"no storage format {name!r}", expected=f"one of {', '.join(BACKENDS)}", remedy="name one of these"
     )
+
+
+def backend_of(path: str | PathLike[str]) -> Backend:
+    """The backend of a file that is there, told by what it is and not by its name: a folder is Zarr, a file is HDF5.
+
+    Raises
+    ------
+    AnnotationError
+        If it is a folder and hdmf-zarr is not installed.
+    """
+    return ZarrBackend() if Path(path).is_dir() else HDF5Backend()
+
+
+def _load_masks(nwbfile: Any) -> None:
+    """Read pixel and voxel masks at once; hdmf would copy them value by value, minutes for thousands of ROIs.
+
+    They are written in the source's chunks and compression.
+    """
+    from hdmf.backends.hdf5.h5_utils import ContainerH5TableDataset
+
+    for column in nwbfile.objects.values():
+        values = getattr(column, "data", None)
+        # Compound values with references or text inside are hdmf's to resolve.
+        if isinstance(values, ContainerH5TableDataset) and not any(values.types):
+            column.transform(_as_stored)
+            column.set_modified()
+
+
+def _as_stored(table: Any) -> Any:
+    from hdmf.backends.hdf5 import H5DataIO
+
+    stored = table.dataset
+    if stored.chunks is None:
+        return stored[:]
+    return H5DataIO(
+        stored[:],
+        chunks=stored.chunks,
+        maxshape=stored.maxshape,
+        compression=stored.compression,
+        compression_opts=stored.compression_opts,
+        shuffle=stored.shuffle,
+    )
+
+
+def _links_to_other_files(source: Path) -> bool:
+    import h5py
+
+    if source.is_dir():
+        return True
+
+    def is_external(_: str, link: object) -> bool | None:
+        return isinstance(link, h5py.ExternalLink) or None
+
+    with h5py.File(source, "r") as file:
+        return bool(file.visititems_links(is_external))
