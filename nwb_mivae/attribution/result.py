@@ -72,6 +72,8 @@ class SessionAttribution:
     settings : mapping
         Configuration, seed, how many clips there were and were used, and for ``fisher`` from probes the relative
         standard error of the maps.
+    weights_sha256 : str
+        Digest of the weights behind the attribution; empty where unknown.
     """
 
     session: str
@@ -82,15 +84,20 @@ class SessionAttribution:
     presentation: npt.NDArray[np.int64]
     clip: npt.NDArray[np.int64]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.npz`` file, whole or not at all."""
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _FRAMES}
         for name, method in self.methods.items():
             arrays |= {f"{name}.{part}": getattr(method, part) for part in _MAPS}
-        header = json.dumps(
-            {"session": self.session, "methods": list(self.methods), "settings": dict(self.settings)}, allow_nan=False
-        )
+        values = {
+            "session": self.session,
+            "methods": list(self.methods),
+            "settings": dict(self.settings),
+            "weights_sha256": self.weights_sha256,
+        }
+        header = json.dumps(values, allow_nan=False)
         with whole_file(path) as beside, open(beside, "wb") as stream:
             np.savez(stream, header=np.array(header), **arrays)
 
@@ -109,6 +116,8 @@ class SessionAttribution:
                 return cls(
                     session=header["session"],
                     settings=header["settings"],
+                    # Files of earlier versions do not say.
+                    weights_sha256=str(header.get("weights_sha256", "")),
                     methods={
                         name: MethodAttribution(**{part: arrays[f"{name}.{part}"] for part in _MAPS})
                         for name in header["methods"]

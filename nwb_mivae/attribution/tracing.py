@@ -35,6 +35,7 @@ def attribute(
     *,
     configuration: AttributionConfiguration | None = None,
     seed: int = 0,
+    weights_sha256: str = "",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SessionAttribution:
     """Trace the shared latents of a session's clips back to neurons and to pixels.
@@ -56,6 +57,8 @@ def attribute(
     configuration : AttributionConfiguration, optional
     seed : int
         Where the probes' randomness starts.
+    weights_sha256 : str
+        What :func:`~nwb_mivae.model.weights_digest` says of the module's folder; kept with the result.
     progress : callable, optional
         Told ``(description, done, total)``.
 
@@ -121,6 +124,7 @@ def attribute(
             "context_held_fixed": True,
             "fisher_relative_standard_error": errors,
         },
+        weights_sha256=weights_sha256,
     )
 
 

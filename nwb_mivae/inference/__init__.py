@@ -2,7 +2,7 @@
 
 from nwb_mivae.inference.context import session_context
 from nwb_mivae.inference.encoding import encode_clips, session_latents
-from nwb_mivae.inference.fingerprints import SessionFingerprints
+from nwb_mivae.inference.fingerprints import SessionFingerprints, session_fingerprints
 from nwb_mivae.inference.generation import generate_frames, generate_traces
 from nwb_mivae.inference.latents import BLOCKS, LatentBlock, SessionLatents
 
@@ -15,5 +15,6 @@ __all__ = [
     "generate_frames",
     "generate_traces",
     "session_context",
+    "session_fingerprints",
     "session_latents",
 ]

@@ -43,13 +43,15 @@ def session_latents(
     context: Context | None,
     *,
     batch_clips: int = 64,
+    weights_sha256: str = "",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SessionLatents:
     """Latents of every clip of a session that lies wholly in one part of the split, on the session's clock.
 
     Clips do not overlap; uniform frames that could end a clip of one part and begin one of another count once, in
     the earlier. Frames that belong to no whole clip of one part (at the ends of segments, or where parts
-    meet) have no latents.
+    meet) have no latents. ``weights_sha256`` is what :func:`~nwb_mivae.model.weights_digest` says of the module's
+    folder; it is kept with the result.
 
     Raises
     ------
@@ -93,6 +95,7 @@ def session_latents(
         part=np.repeat(part_of_clip, frames).astype(np.int8),
         blocks={name: LatentBlock(np.concatenate(means[name]), np.concatenate(variances[name])) for name in BLOCKS},
         context={"clips": seen // frames, "minutes": seen / store.frame_rate / 60},
+        weights_sha256=weights_sha256,
     )
 
 

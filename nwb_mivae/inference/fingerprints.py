@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SessionFingerprints"]
+from nwb_mivae.errors import ModelError
+from nwb_mivae.inference.context import session_context
+from nwb_mivae.model import ContextTiming
+from nwb_mivae.outputs import whole_file
+
+if TYPE_CHECKING:
+    from nwb_mivae.clips import ClipStore, Split
+    from nwb_mivae.model import Context, MiVAEModule
+
+__all__ = ["SessionFingerprints", "session_fingerprints"]
 
 
 @dataclass(frozen=True)
@@ -33,3 +47,102 @@ class SessionFingerprints:
     lags_in_seconds: npt.NDArray[np.float64]
     n_frames: int
     weights_sha256: str = ""
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write one ``.npz`` file, whole or not at all."""
+        header = json.dumps({"session": self.session, "n_frames": self.n_frames, "weights_sha256": self.weights_sha256})
+        with whole_file(path) as beside, open(beside, "wb") as stream:
+            np.savez(
+                stream,
+                header=np.array(header),
+                fingerprints=self.fingerprints,
+                lags_in_seconds=self.lags_in_seconds,
+            )
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> SessionFingerprints:
+        """Read what :meth:`save` wrote; nothing in the file is ever executed.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing or not such a file.
+        """
+        try:
+            with np.load(Path(path), allow_pickle=False) as arrays:
+                header = json.loads(str(arrays["header"]))
+                return cls(
+                    session=header["session"],
+                    fingerprints=arrays["fingerprints"],
+                    lags_in_seconds=arrays["lags_in_seconds"],
+                    n_frames=int(header["n_frames"]),
+                    weights_sha256=str(header["weights_sha256"]),
+                )
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as problem:
+            raise ModelError(
+                f"a file that holds no fingerprints ({problem})",
+                expected="an .npz file written by SessionFingerprints.save",
+                remedy="compute the fingerprints again",
+                file=path,
+            ) from problem
+
+
+def session_fingerprints(
+    module: MiVAEModule,
+    store: ClipStore,
+    split: Split,
+    session: str,
+    *,
+    context: Context | None = None,
+    weights_sha256: str = "",
+) -> SessionFingerprints | None:
+    """Fingerprints of a session's cells, from its training part alone.
+
+    Parameters
+    ----------
+    module : MiVAEModule
+        The trained module; it is left in the mode it was in.
+    store, split : ClipStore, Split
+        Where the session lies, and what is held out.
+    session : str
+        Key of the session.
+    context : Context, optional
+        The session's context, where :func:`session_context` was already called; computed where left out.
+    weights_sha256 : str
+        What :func:`~nwb_mivae.model.weights_digest` says of the module's folder; kept with the result.
+
+    Returns
+    -------
+    SessionFingerprints or None
+        None where the design uses no context, or the session shows nothing of the training part.
+
+    Raises
+    ------
+    ModelError
+        If the context is that of other cells.
+    """
+    if not module.uses_context:
+        return None
+    context = session_context(module, store, split, session) if context is None else context
+    if context is None:
+        return None
+    n_cells = store.sessions[session].n_cells
+    if len(context.fingerprints) != n_cells:
+        raise ModelError(
+            f"a context of {len(context.fingerprints)} cells",
+            expected=f"{n_cells}, as the session has",
+            remedy="give the context of this session, or none",
+            file=store.path,
+            object_path=session,
+        )
+    lags = np.asarray(ContextTiming.of(module.configuration, module.shape.frame_rate).lags)
+    by_lag = context.fingerprints.detach().cpu().numpy().reshape(n_cells, len(lags), -1)
+    # The configuration may name its lags in any order; a reader of results expects an axis that increases.
+    order = np.argsort(lags)
+    return SessionFingerprints(
+        session=session,
+        fingerprints=np.ascontiguousarray(by_lag[:, order], dtype=np.float32),
+        lags_in_seconds=lags[order] / module.shape.frame_rate,
+        n_frames=context.n_frames,
+        weights_sha256=weights_sha256,
+    )

@@ -53,6 +53,8 @@ class SessionLatents:
         Keyed by :data:`BLOCKS`.
     context : mapping
         What the model saw of this animal: ``{"clips": int, "minutes": float}``; zeros without context.
+    weights_sha256 : str
+        Digest of the weights behind the latents; empty where unknown.
     """
 
     session: str
@@ -64,6 +66,7 @@ class SessionLatents:
     part: npt.NDArray[np.int8]
     blocks: Mapping[str, LatentBlock]
     context: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.npz`` file, whole or not at all."""
@@ -73,7 +76,9 @@ class SessionLatents:
         for name, block in self.blocks.items():
             arrays[f"{name}.mean"] = block.mean
             arrays[f"{name}.variance"] = block.variance
-        header = json.dumps({"session": self.session, "context": dict(self.context)})
+        header = json.dumps(
+            {"session": self.session, "context": dict(self.context), "weights_sha256": self.weights_sha256}
+        )
         with whole_file(path) as beside, open(beside, "wb") as stream:
             np.savez(stream, header=np.array(header), **arrays)
 
@@ -97,6 +102,8 @@ class SessionLatents:
                 return cls(
                     session=header["session"],
                     context=header["context"],
+                    # Files of earlier versions do not say.
+                    weights_sha256=str(header.get("weights_sha256", "")),
                     blocks=blocks,
                     **{name: arrays[name] for name in ("time", "stop_time", "row", "presentation", "clip", "part")},
                 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,16 @@ def test_what_is_saved_is_read_back_equal(tmp_path: Path) -> None:
             found = getattr(read.methods[name], part)
             np.testing.assert_array_equal(found, getattr(saved.methods[name], part))
             assert found.dtype == np.float32
+
+
+def test_the_weights_digest_is_kept_and_empty_in_files_that_do_not_say(tmp_path: Path) -> None:
+    replace(attribution(), weights_sha256="ab" * 32).save(tmp_path / "new.npz")
+    assert SessionAttribution.load(tmp_path / "new.npz").weights_sha256 == "ab" * 32
+    with np.load(tmp_path / "new.npz") as arrays:
+        header = json.loads(str(arrays["header"]))
+        del header["weights_sha256"]
+        np.savez(tmp_path / "old.npz", **{**arrays, "header": np.array(json.dumps(header))})
+    assert SessionAttribution.load(tmp_path / "old.npz").weights_sha256 == ""
 
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def module(store: ClipStore) -> MiVAEModule:
 
 @pytest.fixture(scope="module")
 def exact(module: MiVAEModule, store: ClipStore, split: Split) -> SessionAttribution:
-    return attribute(module, store, split, SESSION, configuration=EXACT)
+    return attribute(module, store, split, SESSION, configuration=EXACT, weights_sha256="ab" * 32)
 
 
 def test_maps_have_the_shapes_of_the_contract_on_the_clock_of_the_session(
@@ -71,6 +71,7 @@ def test_maps_have_the_shapes_of_the_contract_on_the_clock_of_the_session(
     assert exact.clip.tolist() == np.repeat([0, 1, 2], FRAMES).tolist()
     assert exact.settings["clips_used"] == 3 < exact.settings["clips_available"]
     assert json.dumps(exact.settings, allow_nan=False)
+    assert exact.weights_sha256 == "ab" * 32
 
 
 def test_score_is_the_gradient_of_one_modality_at_the_others_mean(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,20 @@ def test_latents_survive_a_file(latents: SessionLatents, tmp_path: Path) -> None
         np.testing.assert_array_equal(block.mean, latents.blocks[name].mean)
         np.testing.assert_array_equal(block.variance, latents.blocks[name].variance)
     assert [path.name for path in tmp_path.iterdir()] == ["session-0.npz"]
+
+
+def test_the_weights_digest_is_kept_and_empty_in_files_that_do_not_say(
+    module: MiVAEModule, latents: SessionLatents, store: ClipStore, split: Split, tmp_path: Path
+) -> None:
+    assert latents.weights_sha256 == ""
+    found = session_latents(module, store, split, "session-0", None, weights_sha256="ab" * 32)
+    found.save(tmp_path / "new.npz")
+    assert SessionLatents.load(tmp_path / "new.npz").weights_sha256 == found.weights_sha256 == "ab" * 32
+    with np.load(tmp_path / "new.npz") as arrays:
+        header = json.loads(str(arrays["header"]))
+        del header["weights_sha256"]
+        np.savez(tmp_path / "old.npz", **{**arrays, "header": np.array(json.dumps(header))})
+    assert SessionLatents.load(tmp_path / "old.npz").weights_sha256 == ""
 
 
 def test_saving_again_replaces_the_file(latents: SessionLatents, tmp_path: Path) -> None:
