@@ -23,7 +23,7 @@ from nwb_mivae.annotation.file_part import FilePart
 from nwb_mivae.annotation.names import ENCODED_FRAMES, PARTS
 from nwb_mivae.annotation.per_presentation import PresentationBins, presentation_bins
 from nwb_mivae.annotation.record import ModelRecord, TrainingSession
-from nwb_mivae.annotation.results import Results
+from nwb_mivae.annotation.results import Form, Results
 from nwb_mivae.annotation.sparse_frames import SparseFrames
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.provenance import package_version
@@ -56,6 +56,7 @@ def add_results(
     *,
     part: FilePart,
     name: str,
+    form: Form = "copy",
     backend: Backend,
     location: str,
 ) -> None:
@@ -73,6 +74,8 @@ def add_results(
         What of the session lies in the source.
     name : str
         Name of this result in the file.
+    form : {"copy", "append", "companion"}
+        What the file is to its source, as the annotation says it.
     backend : Backend
         The format the file is going to be written in.
     location : str

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Literal
+
+from nwb_mivae.errors import AnnotationError
 
 if TYPE_CHECKING:
     from nwb_mivae.annotation.record import ModelRecord
@@ -12,7 +15,11 @@ if TYPE_CHECKING:
     from nwb_mivae.evaluation import Evaluation
     from nwb_mivae.inference import SessionFingerprints, SessionLatents
 
-__all__ = ["Results"]
+__all__ = ["FORMS", "Form", "Results", "refuse_other_weights"]
+
+#: What an annotated file is to its source.
+Form = Literal["copy", "append", "companion"]
+FORMS: tuple[Form, ...] = ("copy", "append", "companion")
 
 
 @dataclass(frozen=True)
@@ -44,3 +51,25 @@ class Results:
     fingerprints: SessionFingerprints | None = None
     subpopulations: SessionSubpopulations | None = None
     evaluation: Evaluation | None = None
+
+
+def refuse_other_weights(results: Results, *, file: str | PathLike[str]) -> None:
+    """Refuse results that say they were computed with other weights than the model's.
+
+    Results that say nothing (of before they did) pass.
+
+    Raises
+    ------
+    AnnotationError
+        Naming the first such result.
+    """
+    for name in ("latents", "attribution", "fingerprints", "subpopulations"):
+        digest = getattr(getattr(results, name), "weights_sha256", "")
+        if digest and digest != results.model.weights_sha256:
+            raise AnnotationError(
+                f"{name} of the weights {digest}",
+                expected=f"results of the model's weights {results.model.weights_sha256}",
+                remedy=f"compute the {name} again with this model, or name the model they were computed with",
+                file=file,
+                object_path=f"{name}.weights_sha256",
+            )

@@ -16,7 +16,9 @@ from pynwb.image import ImageSeries
 from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel, RoiResponseSeries
 
 from nwb_mivae.annotation import ModelRecord, TrainingSession
-from nwb_mivae.attribution import MethodAttribution, SessionAttribution
+from nwb_mivae.attribution import MethodAttribution, SessionAttribution, SessionSubpopulations
+from nwb_mivae.evaluation import CONDITIONS, AcrossAnimals, ConditionMetrics, Evaluation
+from nwb_mivae.inference import SessionFingerprints
 from nwb_mivae.inference.latents import BLOCKS, LatentBlock, SessionLatents
 from nwb_mivae.outputs import sha256_of_file
 
@@ -229,6 +231,66 @@ def attribution_for(stored: Any, rows: list[int] | np.ndarray | None = None, *, 
     )
 
 
+def fingerprints_for(stored: Any, *, lags: int = 3, features: int = 5, seed: int = 2) -> SessionFingerprints:
+    """Synthetic fingerprints of every cell of a stored session."""
+    shape = (stored.n_cells, lags, features)
+    return SessionFingerprints(
+        session=stored.key,
+        fingerprints=np.random.default_rng(seed).normal(size=shape).astype(np.float32),
+        lags_in_seconds=np.arange(lags) / FRAME_RATE,
+        n_frames=80,
+    )
+
+
+def subpopulations_for(stored: Any, *, count: int = 2, bins: int = 4, seed: int = 3) -> SessionSubpopulations:
+    """Synthetic subpopulations of a stored session: cells in turn, the last cell in none."""
+    random = np.random.default_rng(seed)
+    subpopulation = (np.arange(stored.n_cells) % count).astype(np.int32)
+    confidence = random.uniform(-1, 1, stored.n_cells).astype(np.float32)
+    subpopulation[-1:], confidence[-1:] = -1, np.nan
+    return SessionSubpopulations(
+        session=stored.key,
+        method="k-means",
+        attribution_method="score",
+        subpopulation=subpopulation,
+        confidence=confidence,
+        profile=random.normal(size=(count, bins)).astype(np.float32),
+        profile_time=np.arange(bins) / FRAME_RATE,
+        statistics={"stability": ("Adjusted Rand index between halves of the clips.", random.uniform(0, 1, count))},
+        settings={"seed": 0, "subpopulations": count},
+    )
+
+
+def evaluation_for(stored: Any, *, others: tuple[str, ...] = ("other",)) -> Evaluation:
+    """Figures of a stored session under every condition, and of its pairs with ``others``."""
+
+    def figures(top1: float | None) -> ConditionMetrics:
+        return {
+            "top1": top1, "top5": 0.5, "chance": 0.1, "n_clips": 10, "paired_r": 0.6, "unpaired_r": 0.2,
+            "centred_r": 0.5,
+        }  # fmt: skip
+
+    def pair(a: str, b: str) -> AcrossAnimals:
+        return {"a": a, "b": b, "held_out": True, **figures(0.3)}  # type: ignore[typeddict-item]
+
+    conditions = {name: figures(None if name == "untrained_readout" else 0.4) for name in CONDITIONS}
+    names = (stored.key, *others)
+    return Evaluation(
+        chance=0.1,
+        n_clips=10,
+        content_disjoint=True,
+        sessions={
+            name: {"held_out": name == stored.key, "subject": "m1", "n_cells": stored.n_cells, "conditions": conditions}
+            for name in names
+        },
+        across=[*(pair(stored.key, other) for other in others), pair("someone", "else")],
+        similarity={},
+        active_units=dict.fromkeys(BLOCKS, LATENTS),
+        summary={},
+        settings={"configuration": {}, "seed": 0},
+    )
+
+
 def model_record(*, configuration: str = '{"latents": 3}') -> ModelRecord:
     """A model that was trained on two sessions."""
     return ModelRecord(
@@ -244,6 +306,6 @@ def model_record(*, configuration: str = '{"latents": 3}') -> ModelRecord:
 
 
 __all__ = [
-    "PLANE", "SHOWN", "Stored", "attribution_for", "jittered_onsets", "latents_for", "model_record",
-    "replace", "stored_for", "write_source",
+    "PLANE", "SHOWN", "Stored", "attribution_for", "evaluation_for", "fingerprints_for", "jittered_onsets",
+    "latents_for", "model_record", "replace", "stored_for", "subpopulations_for", "write_source",
 ]  # fmt: skip
