@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from nwb_mivae.clips import ClipStore, EpisodeConfiguration, EpisodeSampler, Split, evenly, load_clips
 from nwb_mivae.clips.batch import Episode
+from nwb_mivae.clips.store import StoredSession
 from nwb_mivae.errors import TrainingError
 from nwb_mivae.model import LossTerms, MiVAEModule, ModelConfiguration, ModuleShape, save_module
 from nwb_mivae.outputs import write_json
 from nwb_mivae.provenance import provenance_record
 from nwb_mivae.run import Run
+from nwb_mivae.sessions.grouping import source_name
 from nwb_mivae.training.checkpoint import Checkpoint, fingerprint_of, load_checkpoint, restore, save_checkpoint
 from nwb_mivae.training.configuration import TrainingConfiguration
 from nwb_mivae.training.log import TrainingLog
@@ -206,7 +208,12 @@ def fit(
     if fabric.is_global_zero:
         save_checkpoint(run.checkpoint, module, optimiser, step=training.steps, belongs_to=belongs_to)
         subjects = sorted({store.sessions[key].subject for key in split.train_sessions})
-        record = provenance_record(device=str(fabric.device), train_subjects=subjects, **settings)
+        record = provenance_record(
+            device=str(fabric.device),
+            train_subjects=subjects,
+            train_files=[file for key in split.train_sessions for file in _files_of(store.sessions[key])],
+            **settings,
+        )
         save_module(module, run.model, provenance=record)
         split.save(run.split)
         write_json(run.provenance, record)
@@ -233,6 +240,22 @@ class _Objective(nn.Module):
     def forward(self, step: _Step) -> LossTerms:
         loss: LossTerms = self.module.loss(step.episodes, step.generator)
         return loss._replace(terms={name: value.detach() for name, value in loss.terms.items()})
+
+
+def _files_of(stored: StoredSession) -> list[dict[str, str]]:
+    """The files a session was read from, so that the model can be traced to its data wherever it is taken.
+
+    Only their names: where they lay on somebody's disk is nobody's business.
+    """
+    known = ("identifier", "object_id", "sha256", "asset")
+    return [
+        {
+            "subject_id": str(stored.subject),
+            "file_name": source_name(str(file["path"] or "")),
+            **{name: str(file[name] or "") for name in known},
+        }
+        for file in stored.source["files"]
+    ]
 
 
 def _stream(seed: int, *stream: int) -> int:

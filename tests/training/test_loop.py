@@ -67,6 +67,9 @@ def test_a_run_holds_everything_its_result_came_from(
     assert record["model"]["shared_latents"] == 4
     assert record["episodes"]["clip_frames"] == FRAMES
     assert read_json(run.model / "model.json")["provenance"] == record
+    trained_on = [store.sessions[key] for key in split.train_sessions]
+    assert [file["object_id"] for file in record["train_files"]] == [each.source["object_id"] for each in trained_on]
+    assert all("/" not in file["file_name"] for file in record["train_files"])
     assert module.shape.as_dict() == {
         "height": HEIGHT,
         "width": WIDTH,
