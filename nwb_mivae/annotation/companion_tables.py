@@ -1,0 +1,299 @@
+"""Copies of a source's tables in a companion: the same rows, ids and plain columns at the same place."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pynwb
+from hdmf.common import DynamicTable, DynamicTableRegion, ElementIdentifiers, EnumData, VectorData, VectorIndex
+from hdmf.query import ReferenceResolver
+from pynwb.base import TimeSeriesReferenceVectorData
+from pynwb.device import Device, DeviceModel
+from pynwb.epoch import TimeIntervals
+from pynwb.misc import Units
+from pynwb.ophys import ImageSegmentation, ImagingPlane, OpticalChannel, PlaneSegmentation
+
+from nwb_mivae.annotation.backends import Backend
+from nwb_mivae.annotation.companion_masks import IMAGE_MASK, PIXEL_MASKS, StreamedMasks
+from nwb_mivae.annotation.companion_metadata import text_or_none
+from nwb_mivae.sessions.nwb import as_text, text_values
+
+if TYPE_CHECKING:
+    from nwb_mivae.sessions.nwb import OpenedFile
+
+__all__ = ["TableCopies"]
+
+#: Ordinary columns are far below this; what is above is data, not a description of rows.
+_COLUMN_BYTES = 16 * 2**20
+#: An hour of 230 units at 10 spikes a second.
+_SPIKE_BYTES = 64 * 2**20
+_PIXEL_BYTES = 256 * 2**20
+_COMPRESSED_FROM_BYTES = 4096
+
+_SPIKE_TIMES = "spike_times"
+_WAVEFORMS = ("waveforms", "waveform_mean", "waveform_sd")
+_INTERVALS_OF_THEIR_OWN = ("epochs", "trials", "invalid_times")
+_OLD_DEVICE_TEXTS = ("manufacturer", "model_number", "model_name")
+
+
+class TableCopies:
+    """Puts copies of tables of an open source into a companion.
+
+    Parameters
+    ----------
+    opened : OpenedFile
+        The source; stays open until the companion is written.
+    companion : pynwb.NWBFile
+        Receives the copies and the modules, planes and devices they need.
+    backend : Backend
+        The format the companion is going to be written in.
+    with_masks : bool
+        Whether ROI masks are copied.
+    """
+
+    def __init__(self, opened: OpenedFile, companion: pynwb.NWBFile, *, backend: Backend, with_masks: bool) -> None:
+        self._opened = opened
+        self._companion = companion
+        self._backend = backend
+        self._with_masks = with_masks
+
+    def add(self, path: str, source: Any) -> DynamicTable | None:
+        """Copy the table at this path of the source; nothing is copied of what is no table."""
+        if not isinstance(source, DynamicTable):
+            return None
+        columns, left_out = self._columns(source, path)
+        kept = [column.name for column in columns if not isinstance(column, VectorIndex)]
+        name = _plain(source.name)
+        content: dict[str, Any] = {
+            "description": _description(source, left_out),
+            "id": ElementIdentifiers(name="id", data=self._compressed(np.asarray(source.id.data[:]))),
+        }
+        if kept:
+            content |= {"columns": columns, "colnames": kept}
+        if isinstance(source, PlaneSegmentation):
+            rois = PlaneSegmentation(name=name, imaging_plane=self._plane(source.imaging_plane), **content)
+            self._place_rois(path, rois, source)
+            return rois
+        if isinstance(source, Units) and _SPIKE_TIMES in kept:
+            self._companion.units = Units(name="units", resolution=source.resolution, **content)
+            return self._companion.units
+        if isinstance(source, Units):
+            # As `Units` without spikes it would tell tools of units that never fire, and the archive refuses it.
+            about_units = DynamicTable(name=name, **content)
+            self._module("ecephys", "Sorted units; their spike times are in the source.").add(about_units)
+            return about_units
+        if isinstance(source, TimeIntervals):
+            intervals = TimeIntervals(name=name, **content)
+            self._place_intervals(path, intervals)
+            return intervals
+        table = DynamicTable(name=name, **content)
+        self._companion.add_stimulus(table)
+        return table
+
+    def _place_rois(self, path: str, rois: PlaneSegmentation, source: PlaneSegmentation) -> None:
+        match path.split("/"):
+            case ["processing", module, _]:
+                self._module(module, self._said_of(module)).add(rois)
+            case ["processing", module, segmentation, _] if isinstance(source.parent, ImageSegmentation):
+                self._segmentation(module, segmentation).add_plane_segmentation(rois)
+            case _:
+                self._segmentation("ophys", "ImageSegmentation").add_plane_segmentation(rois)
+
+    def _place_intervals(self, path: str, intervals: TimeIntervals) -> None:
+        if path.startswith("stimulus/"):
+            self._companion.add_stimulus(intervals)
+        elif intervals.name in _INTERVALS_OF_THEIR_OWN:
+            setattr(self._companion, intervals.name, intervals)
+        else:
+            self._companion.add_time_intervals(intervals)
+
+    def _segmentation(self, module: str, name: str) -> ImageSegmentation:
+        place = self._module(module, self._said_of(module))
+        if _plain(name) not in place.data_interfaces:
+            place.add(ImageSegmentation(name=_plain(name)))
+        return place[_plain(name)]
+
+    def _said_of(self, module: str) -> str:
+        source = self._opened.nwbfile.processing.get(module)
+        return (source is not None and text_or_none(source.description)) or "Regions of interest."
+
+    def _module(self, name: str, description: str) -> Any:
+        if _plain(name) not in self._companion.processing:
+            self._companion.create_processing_module(name=_plain(name), description=description)
+        return self._companion.processing[_plain(name)]
+
+    def _plane(self, source: ImagingPlane) -> ImagingPlane:
+        """The companion's imaging plane; what is deprecated of it (a position for every pixel) is left out."""
+        name = _plain(source.name)
+        if name not in self._companion.imaging_planes:
+            self._companion.add_imaging_plane(
+                ImagingPlane(
+                    name=name,
+                    device=self._device(source.device),
+                    optical_channel=[
+                        OpticalChannel(
+                            name=_plain(channel.name),
+                            description=text_or_none(channel.description) or "No description.",
+                            emission_lambda=float(channel.emission_lambda),
+                        )
+                        for channel in source.optical_channel
+                    ],
+                    excitation_lambda=float(source.excitation_lambda),
+                    imaging_rate=None if source.imaging_rate is None else float(source.imaging_rate),
+                    indicator=text_or_none(source.indicator) or "unknown",
+                    location=text_or_none(source.location) or "unknown",
+                    description=text_or_none(source.description),
+                    reference_frame=text_or_none(source.reference_frame),
+                    **_coordinates(source, "origin_coords"),
+                    **_coordinates(source, "grid_spacing"),
+                )
+            )
+        return self._companion.imaging_planes[name]
+
+    def _device(self, source: Device) -> Device:
+        name = _plain(source.name)
+        if name not in self._companion.devices:
+            device = Device(
+                name=name,
+                description=text_or_none(source.description),
+                serial_number=text_or_none(source.serial_number),
+                model=None if source.model is None else self._device_model(source.model),
+            )
+            # Deprecated, and still where most files say it; the constructor would warn of it.
+            device.fields.update(
+                {field: text for field in _OLD_DEVICE_TEXTS if (text := text_or_none(getattr(source, field)))}
+            )
+            self._companion.add_device(device)
+        return self._companion.devices[name]
+
+    def _device_model(self, source: DeviceModel) -> DeviceModel:
+        name = _plain(source.name)
+        if name not in self._companion.device_models:
+            self._companion.add_device_model(
+                DeviceModel(
+                    name=name,
+                    manufacturer=text_or_none(source.manufacturer) or "unknown",
+                    model_number=text_or_none(source.model_number),
+                    description=text_or_none(source.description),
+                )
+            )
+        return self._companion.device_models[name]
+
+    def _columns(self, source: DynamicTable, path: str) -> tuple[list[VectorData], list[str]]:
+        """Copies of the columns that can be kept, and the names of the others."""
+        kept: list[VectorData] = []
+        left_out: list[str] = []
+        ends_of_spikes = _ends_of_spikes(source)
+        for name in source.colnames:
+            indices, leaf = _indices_and_values(source[name])
+            ends = [np.asarray(index.data[:]) for index in indices]
+            of_spikes = bool(ends) and name != _SPIKE_TIMES and np.array_equal(ends[0], ends_of_spikes)
+            values = self._values(source, name, leaf, path) if _run_through(ends, indices) and not of_spikes else None
+            if values is None:
+                left_out.append(as_text(name))
+                continue
+            column = VectorData(name=_plain(name), description=_said(leaf), data=values)
+            copies = [column]
+            for index, end in zip(reversed(indices), reversed(ends), strict=True):
+                copies.insert(0, VectorIndex(name=_plain(index.name), data=end, target=copies[0]))
+            kept += copies
+        left_out += [as_text(name) for name in getattr(source, "category_tables", {})]
+        left_out += [as_text(name) for name in source.meanings_tables]
+        if isinstance(source, PlaneSegmentation) and source.reference_images:
+            left_out.append("reference_images")
+        return kept, left_out
+
+    def _values(self, source: DynamicTable, name: str, leaf: VectorData, path: str) -> Any:
+        """What a copy of the column stores, or nothing where it stays behind."""
+        if isinstance(leaf, DynamicTableRegion | TimeSeriesReferenceVectorData):
+            return None
+        stored = leaf.data
+        if isinstance(source, PlaneSegmentation) and name in (IMAGE_MASK, *PIXEL_MASKS):
+            return self._masks(name, stored, path) if self._with_masks else None
+        if isinstance(stored, ReferenceResolver) or (isinstance(source, Units) and name in _WAVEFORMS):
+            return None
+        is_spikes = isinstance(source, Units) and name == _SPIKE_TIMES
+        if _raw_bytes(stored) > (_SPIKE_BYTES if is_spikes else _COLUMN_BYTES):
+            return None
+        values = np.asarray(stored[:])
+        if isinstance(leaf, EnumData):
+            values = np.asarray(leaf.elements.data[:])[values]
+        if values.dtype.kind in "biuf":
+            return self._compressed(values)
+        if values.dtype.kind in "OSTU" and all(isinstance(value, str | bytes) for value in values.ravel()):
+            return text_values(values.ravel()).reshape(values.shape).tolist()
+        return None
+
+    def _masks(self, name: str, stored: Any, path: str) -> Any:
+        if name == IMAGE_MASK:
+            return self._backend.compressed(StreamedMasks(stored, self._opened, path))
+        pixels = getattr(stored, "dataset", stored)
+        if _raw_bytes(pixels) > _PIXEL_BYTES:
+            return None
+        values = np.asarray(pixels[:])
+        return self._compressed(values) if values.dtype.names == PIXEL_MASKS[name] else None
+
+    def _compressed(self, values: npt.NDArray[Any]) -> Any:
+        return self._backend.compressed(values) if values.nbytes >= _COMPRESSED_FROM_BYTES else values
+
+
+def _indices_and_values(column: VectorData) -> tuple[list[VectorIndex], VectorData]:
+    """The indices of a ragged column, the one that counts rows first, and what they point into."""
+    indices = []
+    while isinstance(column, VectorIndex):
+        indices.append(column)
+        column = column.target
+    return indices, column
+
+
+def _ends_of_spikes(source: DynamicTable) -> npt.NDArray[Any]:
+    """Where each unit's spikes end: a column that is ragged in the same way has a value for every spike."""
+    if not isinstance(source, Units) or source.spike_times_index is None:
+        return np.zeros(0)
+    return np.asarray(source.spike_times_index.data[:])
+
+
+def _run_through(ends: list[npt.NDArray[Any]], indices: list[VectorIndex]) -> bool:
+    """Whether rows of a ragged column begin where the one before ends, and none runs past the values."""
+    for end, index in zip(ends, indices, strict=True):
+        steps = np.diff(end.astype(np.int64), prepend=0)
+        if (steps < 0).any() or (len(end) and int(end[-1]) > len(index.target.data)):
+            return False
+    return True
+
+
+def _raw_bytes(stored: Any) -> int:
+    shape = getattr(stored, "shape", None)
+    dtype = getattr(stored, "dtype", None)
+    if shape is None or not isinstance(dtype, np.dtype):
+        return int(np.asarray(stored[:]).nbytes)
+    return int(np.prod(shape, dtype=np.int64)) * int(dtype.itemsize)
+
+
+def _coordinates(source: ImagingPlane, field: str) -> dict[str, Any]:
+    values = getattr(source, field)
+    if values is None:
+        return {}
+    unit = text_or_none(getattr(source, f"{field}_unit"))
+    return {field: np.asarray(values[:], dtype=np.float64)} | ({} if unit is None else {f"{field}_unit": unit})
+
+
+def _description(source: DynamicTable, left_out: list[str]) -> str:
+    said = text_or_none(source.description) or f"Table {as_text(source.name)}."
+    if not left_out:
+        return said
+    said = said.rstrip()
+    stop = "" if said.endswith((".", "!", "?")) else "."
+    return f"{said}{stop} Left out of this copy, and to be found in the source: {', '.join(left_out)}."
+
+
+def _said(column: VectorData) -> str:
+    return text_or_none(column.description) or "No description."
+
+
+def _plain(name: str) -> str:
+    # Such names exist in published files, but cannot be given to a new object.
+    return re.sub(r"[/:]", "_", as_text(name))
