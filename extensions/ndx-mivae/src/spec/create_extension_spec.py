@@ -19,6 +19,16 @@ from pynwb.spec import (
 SPEC = Path(__file__).resolve().parents[2] / "spec"
 SPACES = "'neural_shared', 'neural_private', 'stimulus_shared' or 'stimulus_private'"
 
+# Where an asset lies in a DANDI archive, in the parts every client and search asks for.
+ASSET_PARTS = (
+    ("dandi_instance", "Archive: name of the DANDI instance, for example 'dandi', or URL of its API."),
+    ("dandiset_id", "Dandiset of the file: six digits."),
+    ("dandiset_version", "Version of that dandiset: a published version or 'draft'."),
+    ("asset_path", "Path of the file inside the dandiset."),
+    ("asset_id", "Id of the asset, whose bytes never change."),
+)
+OLD_ASSET = "as the one text that version 0.1.0 wrote; later versions write it in parts and only read this."
+
 
 def model_link() -> NWBLinkSpec:
     """The link by which every result names the model it came from."""
@@ -30,6 +40,25 @@ def model_link() -> NWBLinkSpec:
 def space_attribute() -> NWBAttributeSpec:
     """The attribute that says which of the four latent blocks values belong to."""
     return NWBAttributeSpec(name="space", dtype="text", doc=f"Latent space the values lie in: {SPACES}.")
+
+
+def cells_region(doc: str) -> NWBDatasetSpec:
+    """The cells an array is about; one region serves both kinds of tables of cells."""
+    return NWBDatasetSpec(
+        name="cells",
+        neurodata_type_inc="DynamicTableRegion",
+        doc=f"Rows of a PlaneSegmentation table or of the Units table, one for each {doc}.",
+    )
+
+
+def settings_attribute() -> NWBAttributeSpec:
+    """The attribute that holds what else one needs to compute values again."""
+    return NWBAttributeSpec(
+        name="settings",
+        dtype="text",
+        required=False,
+        doc="Settings of the method, such as seed, number of clips and number of random probes, as JSON.",
+    )
 
 
 def attribution_attributes() -> list[NWBAttributeSpec]:
@@ -52,12 +81,7 @@ def attribution_attributes() -> list[NWBAttributeSpec]:
             doc="What the attribution is relative to: the point the posterior was evaluated at ('score'), or the "
             "reference input of methods that have one.",
         ),
-        NWBAttributeSpec(
-            name="settings",
-            dtype="text",
-            required=False,
-            doc="Settings of the method, such as seed, number of clips and number of random probes, as JSON.",
-        ),
+        settings_attribute(),
     ]
 
 
@@ -75,8 +99,12 @@ def types() -> list[NWBGroupSpec]:
                 ("subject_id", "Identifier of the subject."),
                 ("file_name", "Name of the NWB file, without folders."),
                 ("sha256", "SHA-256 digest of the NWB file, hexadecimal."),
-                ("dandi_asset", "DANDI asset: dandiset, version and asset path or address."),
             )
+        ]
+        # Optional, so that tables of version 0.1.0 keep following the schema.
+        + [
+            NWBDatasetSpec(name=name, neurodata_type_inc="VectorData", dtype="text", quantity="?", doc=doc)
+            for name, doc in (*ASSET_PARTS, ("dandi_asset", f"DANDI asset {OLD_ASSET}"))
         ],
     )
     model = NWBGroupSpec(
@@ -126,10 +154,31 @@ def types() -> list[NWBGroupSpec]:
                 name="source_object_id", dtype="text", required=False, doc="Object id of the source's NWBFile."
             ),
             NWBAttributeSpec(
-                name="source_dandi_asset",
+                name="source_identifier", dtype="text", required=False, doc="NWBFile.identifier of the source."
+            ),
+            *(
+                NWBAttributeSpec(name=f"source_{name}", dtype="text", required=False, doc=f"Of the source. {doc}")
+                for name, doc in ASSET_PARTS
+            ),
+            NWBAttributeSpec(
+                name="source_dandi_asset", dtype="text", required=False, doc=f"DANDI asset of the source {OLD_ASSET}"
+            ),
+            NWBAttributeSpec(
+                name="form",
                 dtype="text",
                 required=False,
-                doc="DANDI asset of the source: dandiset, version and asset path or address.",
+                doc="How the results came into this file: 'copy' (this file is the source exported with the results), "
+                "'append' (they were added to the source itself) or 'companion' (this file holds the results and "
+                "copies of the source's tables they refer to, nothing recorded).",
+            ),
+            NWBAttributeSpec(
+                name="code_version", dtype="text", required=False, doc="Version of the software that wrote the results."
+            ),
+            NWBAttributeSpec(
+                name="created",
+                dtype="text",
+                required=False,
+                doc="When the results were written: date and time with offset from UTC, ISO 8601.",
             ),
             NWBAttributeSpec(
                 name="context_clips",
@@ -298,6 +347,137 @@ def types() -> list[NWBGroupSpec]:
             ),
         ],
     )
+    subpopulations_table = NWBGroupSpec(
+        neurodata_type_def="SubpopulationsTable",
+        neurodata_type_inc="DynamicTable",
+        doc="Subpopulations of cells, one row each. Further statistics of a subpopulation are columns of their own.",
+        datasets=[
+            NWBDatasetSpec(
+                name="profile",
+                neurodata_type_inc="VectorData",
+                dtype="numeric",
+                dims=("num_subpopulations", "num_bins"),
+                shape=(None, None),
+                doc="Time course that the cells of the subpopulation have in common; bin_offsets_in_seconds of the "
+                "Subpopulations gives its times.",
+            ),
+            NWBDatasetSpec(
+                name="n_cells",
+                neurodata_type_inc="VectorData",
+                dtype="int",
+                doc="Number of cells in the subpopulation.",
+            ),
+        ],
+    )
+    subpopulations = NWBGroupSpec(
+        neurodata_type_def="Subpopulations",
+        neurodata_type_inc="NWBDataInterface",
+        doc="Cells grouped by the time course of their attribution: what each cell belongs to, and what the groups "
+        "are. The cells of one table; a file with several tables has one object for each.",
+        attributes=[
+            NWBAttributeSpec(name="description", dtype="text", doc="What was grouped, and how to read the groups."),
+            NWBAttributeSpec(
+                name="method", dtype="text", doc="How cells were grouped, for example 'k-means of score attribution'."
+            ),
+            NWBAttributeSpec(name="target", dtype="text", doc=f"Latent space whose attribution was grouped: {SPACES}."),
+            settings_attribute(),
+        ],
+        datasets=[
+            cells_region("value of subpopulation"),
+            NWBDatasetSpec(
+                name="subpopulation",
+                dtype="int",
+                dims=("num_cells",),
+                shape=(None,),
+                doc="Row of table, counted from 0, that each cell belongs to; -1 where it belongs to none.",
+            ),
+            NWBDatasetSpec(
+                name="confidence",
+                dtype="float",
+                dims=("num_cells",),
+                shape=(None,),
+                quantity="?",
+                doc="How clearly each cell belongs to its subpopulation, at most 1: its silhouette (-1 to 1) or a "
+                "probability; NaN where it belongs to none.",
+            ),
+            NWBDatasetSpec(
+                name="bin_offsets_in_seconds",
+                dtype="float64",
+                dims=("num_bins",),
+                shape=(None,),
+                doc="Start of each bin of the profiles, in seconds from the onset of a clip of the stimulus.",
+            ),
+        ],
+        groups=[
+            NWBGroupSpec(name="table", neurodata_type_inc="SubpopulationsTable", doc="The subpopulations, a row each.")
+        ],
+        links=[
+            model_link(),
+            NWBLinkSpec(
+                name="attribution", target_type="TimeSeries", quantity="?", doc="Link to the attribution grouped."
+            ),
+        ],
+    )
+    fingerprints = NWBGroupSpec(
+        neurodata_type_def="FunctionalFingerprints",
+        neurodata_type_inc="NWBDataInterface",
+        doc="What each cell responds to: the relation of its activity to features of the stimulus shown before. Cells "
+        "of different animals can be compared by it. The cells of one table; a file with several tables has one object "
+        "for each.",
+        attributes=[
+            NWBAttributeSpec(name="description", dtype="text", doc="What was computed, and from which data."),
+            NWBAttributeSpec(
+                name="method",
+                dtype="text",
+                doc="How it was computed, for example 'whitened covariance of activity and stimulus features'.",
+            ),
+            settings_attribute(),
+        ],
+        datasets=[
+            cells_region("row of data"),
+            NWBDatasetSpec(
+                name="data",
+                dtype="numeric",
+                dims=("num_cells", "num_lags", "num_features"),
+                shape=(None, None, None),
+                doc="Fingerprint of each cell: for every lag, one value for each feature of the stimulus.",
+            ),
+            NWBDatasetSpec(
+                name="lags_in_seconds",
+                dtype="float64",
+                dims=("num_lags",),
+                shape=(None,),
+                doc="How long before the activity the stimulus was shown, in seconds, increasing.",
+            ),
+        ],
+        links=[model_link()],
+    )
+    alignment_metrics = NWBGroupSpec(
+        neurodata_type_def="AlignmentMetricsTable",
+        neurodata_type_inc="DynamicTable",
+        doc="How well the latents of modalities, or of two sessions, agree: a row for each figure, its controls among "
+        "them.",
+        attributes=[settings_attribute()],
+        datasets=[
+            NWBDatasetSpec(name=name, neurodata_type_inc="VectorData", dtype=dtype, doc=doc)
+            for name, dtype, doc in (
+                (
+                    "metric",
+                    "text",
+                    "Name of the figure: 'top1' and 'top5' (part of the clips recognised, 0 to 1), 'paired_r', "
+                    "'unpaired_r' and 'centred_r' (correlations, -1 to 1), or another.",
+                ),
+                ("condition", "text", "What the model was shown and how, for example 'with_context'."),
+                ("is_control", "bool", "Whether the figure is a control, which a good model leaves at chance."),
+                ("value", "float", "The figure; NaN where it could not be computed."),
+                ("chance", "float", "Value that chance would give; NaN where there is none."),
+                ("n_clips", "int", "Number of clips of the stimulus the figure was computed from."),
+                ("other_session", "text", "The session compared with; empty where modalities of this one are."),
+                ("held_out", "bool", "Whether the clips were kept out of training and context."),
+            )
+        ],
+        links=[model_link()],
+    )
     return [
         training_sessions,
         model,
@@ -307,6 +487,10 @@ def types() -> list[NWBGroupSpec]:
         roi_attribution,
         unit_attribution,
         stimulus_attribution,
+        subpopulations_table,
+        subpopulations,
+        fingerprints,
+        alignment_metrics,
     ]
 
 
@@ -314,7 +498,7 @@ def main(output: Path = SPEC) -> None:
     """Write both YAML files into ``output``."""
     namespace = NWBNamespaceBuilder(
         name="ndx-mivae",
-        version="0.1.0",
+        version="0.2.0",
         doc="Latent variables shared by neural activity and stimuli (miVAE), and their attribution to cells and pixels",
         author=["The nwb_mivae developers"],
     )

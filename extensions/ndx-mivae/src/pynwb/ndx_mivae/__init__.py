@@ -24,18 +24,25 @@ from ndx_mivae.attribution import (  # noqa: E402
     StimulusAttributionSeries,
     UnitAttributionSeries,
 )
+from ndx_mivae.cells import FunctionalFingerprints, Subpopulations, SubpopulationsTable  # noqa: E402
 from ndx_mivae.checks import SPACES  # noqa: E402
 from ndx_mivae.latents import LatentSeries, PresentationLatents  # noqa: E402
-from ndx_mivae.model import MIVAEAnnotation, MIVAEModel, TrainingSessionsTable  # noqa: E402
+from ndx_mivae.metrics import AlignmentMetricsTable  # noqa: E402
+from ndx_mivae.model import FORMS, MIVAEAnnotation, MIVAEModel, TrainingSessionsTable  # noqa: E402
 
 __all__ = [
+    "FORMS",
     "SPACES",
+    "AlignmentMetricsTable",
+    "FunctionalFingerprints",
     "LatentSeries",
     "MIVAEAnnotation",
     "MIVAEModel",
     "PresentationLatents",
     "RoiAttributionSeries",
     "StimulusAttributionSeries",
+    "Subpopulations",
+    "SubpopulationsTable",
     "TrainingSessionsTable",
     "UnitAttributionSeries",
 ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hdmf.common import DynamicTableRegion
+from hdmf.common import DynamicTable, DynamicTableRegion
 from hdmf.utils import AllowPositional, docval, get_docval, popargs, popargs_to_dict
 from pynwb import TimeSeries, register_class
 from pynwb.core import NWBDataInterface
 from pynwb.image import ImageSeries
-from pynwb.ophys import RoiResponseSeries
+from pynwb.misc import Units
+from pynwb.ophys import PlaneSegmentation, RoiResponseSeries
 
-from ndx_mivae.checks import json_problem, shape_of, space_problem
+from ndx_mivae.checks import finite_problem, json_problem, region_problems, report, shape_of, space_problem
 from ndx_mivae.model import MIVAEModel
 
 __all__ = ["RoiAttributionSeries", "StimulusAttributionSeries", "UnitAttributionSeries"]
@@ -74,7 +75,11 @@ class _Attribution:
 
     def _set_attribution(self, fields: dict[str, Any]) -> None:
         name = self.name  # type: ignore[attr-defined]
-        problems = [space_problem(name, "target", fields["target"])]
+        problems = [
+            space_problem(name, "target", fields["target"]),
+            finite_problem(name, "data", self.fields["data"]),  # type: ignore[attr-defined]
+            finite_problem(name, "per_latent", fields["per_latent"]),
+        ]
         if fields["settings"] is not None:
             problems.append(json_problem(name, "settings", fields["settings"]))
         shape, summary = shape_of(self.fields["data"]), shape_of(fields["per_latent"])  # type: ignore[attr-defined]
@@ -83,17 +88,17 @@ class _Attribution:
                 f"'{name}': per_latent has shape {tuple(summary)}, but data has shape {tuple(shape)}; all but "
                 "the first dimension must be equal"
             )
-        for problem in filter(None, problems):
-            self._error_on_new_warn_on_construct(problem)  # type: ignore[attr-defined]
+        report(self, problems)
         for key, value in fields.items():
             setattr(self, key, value)
 
-    def _check_cells(self, what: str, region: DynamicTableRegion) -> None:
+    def _check_cells(self, what: str, region: DynamicTableRegion, kind: type[DynamicTable]) -> None:
+        name = self.name  # type: ignore[attr-defined]
         shape, cells = shape_of(self.fields["data"]), shape_of(region.data)  # type: ignore[attr-defined]
+        problems = []
         if shape is not None and cells is not None and shape[1] != cells[0]:
-            self._error_on_new_warn_on_construct(  # type: ignore[attr-defined]
-                f"'{self.name}': data has {shape[1]} columns, but {what} has {cells[0]} rows"  # type: ignore[attr-defined]
-            )
+            problems.append(f"'{name}': data has {shape[1]} columns, but {what} has {cells[0]} rows")
+        report(self, [*problems, *region_problems(name, what, region, (kind,))])
 
 
 @register_class("RoiAttributionSeries", "ndx-mivae")
@@ -114,7 +119,7 @@ class RoiAttributionSeries(_Attribution, RoiResponseSeries):
     def __init__(self, **kwargs: Any) -> None:
         fields = popargs_to_dict(_FIELDS, kwargs)
         super().__init__(**kwargs)
-        self._check_cells("rois", self.rois)
+        self._check_cells("rois", self.rois, PlaneSegmentation)
         self._set_attribution(fields)
 
 
@@ -138,7 +143,7 @@ class UnitAttributionSeries(_Attribution, TimeSeries):
         units = popargs("units", kwargs)
         super().__init__(**kwargs)
         self.units = units
-        self._check_cells("units", units)
+        self._check_cells("units", units, Units)
         self._set_attribution(fields)
 
 

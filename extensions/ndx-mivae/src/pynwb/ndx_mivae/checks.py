@@ -1,4 +1,4 @@
-"""What constructors check: shapes, spaces and values, each refusal saying what was found and what would do.
+"""What constructors check: shapes, references and values, each refusal saying what was found and what would do.
 
 A constructor also runs when a file is read. A file that breaks a rule must still open, so the checks then warn (or say
 nothing), and values of datasets on disk are never loaded for a check.
@@ -8,16 +8,42 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+from hdmf.common import DynamicTable, DynamicTableRegion
 from hdmf.data_utils import DataIO
 from hdmf.utils import get_data_shape
 
-__all__ = ["SPACES", "json_problem", "sha256_problem", "shape_of", "space_problem", "values_in_memory"]
+__all__ = [
+    "SPACES",
+    "choice_problem",
+    "finite_problem",
+    "increasing_problem",
+    "json_problem",
+    "length_problem",
+    "of_one_kind",
+    "range_problem",
+    "region_problems",
+    "report",
+    "sha256_problem",
+    "shape_of",
+    "space_problem",
+    "time_problem",
+    "values_in_memory",
+]
 
 #: The four latent spaces of miVAE: whose posterior, and shared between modalities or private to one.
 SPACES = ("neural_shared", "neural_private", "stimulus_shared", "stimulus_private")
+
+
+def report(container: Any, problems: Iterable[str | None]) -> None:
+    """Refuse a new object for its first problem; of an object that is read from a file, warn of each."""
+    for problem in problems:
+        if problem is not None:
+            container._error_on_new_warn_on_construct(problem)
 
 
 def shape_of(data: Any) -> tuple[int | None, ...] | None:
@@ -32,11 +58,17 @@ def values_in_memory(data: Any) -> np.ndarray | None:
     return np.asarray(data) if isinstance(data, np.ndarray | list | tuple) else None
 
 
+def choice_problem(name: str, attribute: str, value: str, choices: Iterable[str]) -> str | None:
+    """What is wrong with a text that must be one of a few, if anything."""
+    choices = tuple(choices)
+    if value in choices:
+        return None
+    return f"'{name}': {attribute} is {value!r}, but must be one of {', '.join(choices)}"
+
+
 def space_problem(name: str, attribute: str, space: str) -> str | None:
     """What is wrong with the name of a latent space, if anything."""
-    if space in SPACES:
-        return None
-    return f"'{name}': {attribute} is {space!r}, but must be one of {', '.join(SPACES)}"
+    return choice_problem(name, attribute, space, SPACES)
 
 
 def sha256_problem(name: str, attribute: str, digest: str) -> str | None:
@@ -53,3 +85,80 @@ def json_problem(name: str, attribute: str, text: str) -> str | None:
     except ValueError as problem:
         return f"'{name}': {attribute} is not JSON ({problem})"
     return None
+
+
+def time_problem(name: str, attribute: str, text: str) -> str | None:
+    """What is wrong with a date and time, if anything."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is not None and time.tzinfo is not None:
+        return None
+    return (
+        f"'{name}': {attribute} is {text!r}, but must be a date and time with offset from UTC as in ISO 8601, for "
+        "example 2025-01-31T12:00:00+00:00"
+    )
+
+
+def length_problem(name: str, what: str, data: Any, of: str, expected: int | None) -> str | None:
+    """What is wrong with the length of ``data``, which must be as long as ``of``, if anything."""
+    shape = shape_of(data)
+    if shape is None or expected is None or shape[0] is None or shape[0] == expected:
+        return None
+    return f"'{name}': {what} has length {shape[0]}, but {of} has {expected}"
+
+
+def increasing_problem(name: str, attribute: str, data: Any) -> str | None:
+    """What is wrong with times that must increase, if anything."""
+    values = values_in_memory(data)
+    if values is None:
+        return None
+    if not np.all(np.isfinite(values)):
+        return f"'{name}': {attribute} are not all finite"
+    return f"'{name}': {attribute} do not increase" if np.any(np.diff(values) <= 0) else None
+
+
+def finite_problem(name: str, attribute: str, data: Any) -> str | None:
+    """Whether values are infinite; NaN, which says that there is no value, is none of it."""
+    values = values_in_memory(data)
+    if values is None or values.dtype.kind != "f":
+        return None
+    infinite = int(np.count_nonzero(np.isinf(values)))
+    return f"'{name}': {attribute} has {infinite} infinite values; use NaN where there is none" if infinite else None
+
+
+def range_problem(name: str, attribute: str, data: Any, lowest: float, highest: float) -> str | None:
+    """What is wrong with values that must lie in a range, if anything; NaN says that there is no value."""
+    values = values_in_memory(data)
+    if values is None or not values.size or values.dtype.kind not in "iuf":
+        return None
+    outside = values[(values < lowest) | (values > highest)]
+    if not outside.size:
+        return None
+    expected = f"at least {lowest:g}" if np.isinf(highest) else f"from {lowest:g} to {highest:g}"
+    return f"'{name}': {attribute} has {outside.size} values such as {outside[0]:g}, but all must be {expected}"
+
+
+def of_one_kind(name: str, attribute: str, kind: Any, kinds: tuple[type, ...]) -> str | None:
+    """What is wrong with an object that must be of one of a few types, if anything."""
+    if isinstance(kind, kinds):
+        return None
+    expected = " or ".join(expected.__name__ for expected in kinds)
+    return f"'{name}': {attribute} refers to a {type(kind).__name__}, but must refer to a {expected}"
+
+
+def region_problems(
+    name: str, attribute: str, region: DynamicTableRegion, kinds: tuple[type, ...] = (DynamicTable,)
+) -> list[str | None]:
+    """What is wrong with a region: no table, a table of another kind, or rows the table has not."""
+    table = region.table
+    if table is None:
+        return [f"'{name}': {attribute} refers to no table; give the DynamicTableRegion its table"]
+    problems = [of_one_kind(name, attribute, table, kinds)]
+    rows = values_in_memory(region.data)
+    if rows is not None and rows.size and (rows.min() < 0 or rows.max() >= len(table)):
+        problems.append(
+            f"'{name}': {attribute} has rows {rows.min()} to {rows.max()}, but '{table.name}' has {len(table)} rows"
+        )
+    return problems

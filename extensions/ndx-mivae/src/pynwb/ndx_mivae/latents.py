@@ -10,7 +10,15 @@ from hdmf.utils import AllowPositional, docval, get_docval, popargs, popargs_to_
 from pynwb import TimeSeries, register_class
 from pynwb.core import NWBDataInterface
 
-from ndx_mivae.checks import shape_of, space_problem, values_in_memory
+from ndx_mivae.checks import (
+    finite_problem,
+    increasing_problem,
+    region_problems,
+    report,
+    shape_of,
+    space_problem,
+    values_in_memory,
+)
 from ndx_mivae.model import MIVAEModel
 
 __all__ = ["LatentSeries", "PresentationLatents"]
@@ -23,7 +31,7 @@ _SPACE = {
 }
 
 
-def _variance_problems(name: str, mean: Any, variance: Any) -> list[str]:
+def _variance_problems(name: str, mean: Any, variance: Any) -> list[str | None]:
     """Reasons why ``variance`` cannot be the variance that belongs to ``mean``."""
     found, expected = shape_of(variance), shape_of(mean)
     if found is not None and expected is not None and tuple(found) != tuple(expected):
@@ -31,7 +39,7 @@ def _variance_problems(name: str, mean: Any, variance: Any) -> list[str]:
     values = values_in_memory(variance)
     if values is not None and np.any(values < 0):
         return [f"'{name}': variance has {int(np.sum(values < 0))} negative values"]
-    return []
+    return [finite_problem(name, "variance", variance)]
 
 
 @register_class("LatentSeries", "ndx-mivae")
@@ -77,11 +85,10 @@ class LatentSeries(TimeSeries):
     def __init__(self, **kwargs: Any) -> None:
         variance, space, model = popargs("variance", "space", "model", kwargs)
         super().__init__(**kwargs)
-        problems = [space_problem(self.name, "space", space)]
+        problems = [space_problem(self.name, "space", space), finite_problem(self.name, "data", self.fields["data"])]
         if variance is not None:
             problems += _variance_problems(self.name, self.fields["data"], variance)
-        for problem in filter(None, problems):
-            self._error_on_new_warn_on_construct(problem)
+        report(self, problems)
         self.variance = variance
         self.space = space
         self.model = model
@@ -145,22 +152,23 @@ class PresentationLatents(NWBDataInterface):
             ("presentations", "mean", "variance", "bin_offsets_in_seconds", "space", "description", "model"), kwargs
         )
         super().__init__(**kwargs)
-        for problem in filter(None, self._problems(fields)):
-            self._error_on_new_warn_on_construct(problem)
+        report(self, self._problems(fields))
         for name, value in fields.items():
             setattr(self, name, value)
 
     def _problems(self, fields: dict[str, Any]) -> list[str | None]:
-        problems = [space_problem(self.name, "space", fields["space"])]
+        problems: list[str | None] = [space_problem(self.name, "space", fields["space"])]
         shape = shape_of(fields["mean"])
         rows, bins = shape_of(fields["presentations"].data), shape_of(fields["bin_offsets_in_seconds"])
         if shape is not None and rows is not None and shape[0] != rows[0]:
             problems.append(f"'{self.name}': mean has {shape[0]} rows, but presentations has {rows[0]}")
         if shape is not None and bins is not None and shape[1] != bins[0]:
             problems.append(f"'{self.name}': mean has {shape[1]} bins, but there are {bins[0]} bin offsets")
-        offsets = values_in_memory(fields["bin_offsets_in_seconds"])
-        if offsets is not None and np.any(np.diff(offsets) <= 0):
-            problems.append(f"'{self.name}': bin_offsets_in_seconds do not increase")
+        problems += [
+            *region_problems(self.name, "presentations", fields["presentations"]),
+            increasing_problem(self.name, "bin_offsets_in_seconds", fields["bin_offsets_in_seconds"]),
+            finite_problem(self.name, "mean", fields["mean"]),
+        ]
         if fields["variance"] is not None:
             problems += _variance_problems(self.name, fields["mean"], fields["variance"])
         return problems

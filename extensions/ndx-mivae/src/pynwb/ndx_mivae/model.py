@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from hdmf.common import DynamicTable, VectorData
 from hdmf.utils import AllowPositional, docval, get_docval, popargs, popargs_to_dict
 from pynwb import register_class
 from pynwb.core import NWBContainer
 from pynwb.file import LabMetaData
 
-from ndx_mivae.checks import json_problem, sha256_problem
+from ndx_mivae.checks import choice_problem, json_problem, report, sha256_problem, time_problem
+from ndx_mivae.dandi_asset import ASSET_PARTS, asset_parts, asset_problems
 
-__all__ = ["MIVAEAnnotation", "MIVAEModel", "TrainingSessionsTable"]
+__all__ = ["FORMS", "MIVAEAnnotation", "MIVAEModel", "TrainingSessionsTable"]
+
+#: How results come into a file: beside the exported source, into the source itself, or into a file of their own.
+FORMS = ("copy", "append", "companion")
+
+_GIVE_PARTS = f"give {', '.join(ASSET_PARTS[:-1])} and {ASSET_PARTS[-1]} instead"
 
 
 @register_class("TrainingSessionsTable", "ndx-mivae")
 class TrainingSessionsTable(DynamicTable):
-    """The sessions a model was trained on, one row each; texts are empty where unknown."""
+    """The sessions a model was trained on, one row each; texts are empty where unknown.
+
+    Version 0.1.0 wrote where an asset lies as one text, ``dandi_asset``. Read from such a file, the table has that
+    column and the five parts in it, as if they had been written.
+    """
 
     __columns__ = (
         {"name": "identifier", "description": "NWBFile.identifier of the session.", "required": True},
@@ -26,7 +38,12 @@ class TrainingSessionsTable(DynamicTable):
         {"name": "subject_id", "description": "Identifier of the subject.", "required": True},
         {"name": "file_name", "description": "Name of the NWB file, without folders.", "required": True},
         {"name": "sha256", "description": "SHA-256 digest of the NWB file, hexadecimal.", "required": True},
-        {"name": "dandi_asset", "description": "DANDI asset the file was opened from.", "required": True},
+        {"name": "dandi_instance", "description": "DANDI instance: its name or the URL of its API."},
+        {"name": "dandiset_id", "description": "Dandiset of the file: six digits."},
+        {"name": "dandiset_version", "description": "Version of that dandiset."},
+        {"name": "asset_path", "description": "Path of the file inside the dandiset."},
+        {"name": "asset_id", "description": "Id of the asset, whose bytes never change."},
+        {"name": "dandi_asset", "description": "DANDI asset as one text, of version 0.1.0."},
     )
 
     @docval(
@@ -37,26 +54,75 @@ class TrainingSessionsTable(DynamicTable):
             "doc": "what the table holds",
             "default": "Sessions the model was trained on; texts are empty where unknown.",
         },
-        *get_docval(DynamicTable.__init__, "id", "columns", "colnames"),
+        *get_docval(DynamicTable.__init__, "id", "columns", "colnames", "target_tables", "meanings_tables"),
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:
+        if self._in_construct_mode:
+            added = _columns_of_parts(kwargs["columns"] or [])
+            if added:
+                kwargs["columns"] = [*kwargs["columns"], *added]
+                kwargs["colnames"] = [*kwargs["colnames"], *(column.name for column in added)]
         super().__init__(**kwargs)
+        report(self, self._problems())
+
+    def _problems(self) -> Iterable[str | None]:
+        columns = {name: self[name].data for name in ("sha256", *ASSET_PARTS) if name in self.colnames}
+        if any(not isinstance(data, np.ndarray | list | tuple) for data in columns.values()):
+            return
+        for row, values in enumerate(zip(*columns.values(), strict=True)):
+            where, parts = f"{self.name}, row {row}", dict(zip(columns, values, strict=True))
+            digest = parts.get("sha256")
+            yield sha256_problem(where, "sha256", digest) if digest else None
+            yield from asset_problems(where, parts)
 
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, str]]) -> TrainingSessionsTable:
-        """Make the table from one mapping of column to text per session."""
-        rows = list(rows)
+        """Make the table from one mapping of column to text per session; what a row leaves out is empty.
+
+        The text ``dandi_asset`` of version 0.1.0 is still taken, and written in its parts.
+
+        Raises
+        ------
+        ValueError
+            If a row has a name that is no column, or a text is not what its column holds.
+        """
+        columns = {column["name"]: column["description"] for column in cls.__columns__}
+        whole = []
+        for row in rows:
+            unknown = sorted(set(row) - set(columns))
+            if unknown:
+                raise ValueError(f"no column {', '.join(unknown)}; the columns are {', '.join(columns)}")
+            whole.append(_parts_given("dandi_asset", row.get("dandi_asset", "")) | dict(row))
+        del columns["dandi_asset"]
         return cls(
             columns=[
-                VectorData(
-                    name=column["name"],
-                    description=column["description"],
-                    data=[row[column["name"]] for row in rows],
-                )
-                for column in cls.__columns__
+                VectorData(name=name, description=description, data=[row.get(name, "") for row in whole])
+                for name, description in columns.items()
             ]
         )
+
+
+def _columns_of_parts(columns: Sequence[VectorData]) -> list[VectorData]:
+    """The columns that a table read from a file lacks, but that can be told from its ``dandi_asset``."""
+    by_name = {column.name: column for column in columns}
+    if "dandi_asset" not in by_name or any(part in by_name for part in ASSET_PARTS):
+        return []
+    parts = [asset_parts(str(text)) for text in by_name["dandi_asset"].data[:]]
+    described = {column["name"]: column["description"] for column in TrainingSessionsTable.__columns__}
+    return [
+        VectorData(name=name, description=described[name], data=[row[name] for row in parts]) for name in ASSET_PARTS
+    ]
+
+
+def _parts_given(argument: str, address: str) -> dict[str, str]:
+    """The parts of an asset somebody gives as one text, as the arguments of version 0.1.0 wanted it."""
+    parts = asset_parts(address)
+    if address:
+        if not parts["dandiset_id"]:
+            raise ValueError(f"{argument} is {address!r}, which cannot be told apart; {_GIVE_PARTS}")
+        warnings.warn(f"{argument} is of version 0.1.0; {_GIVE_PARTS}", DeprecationWarning, stacklevel=4)
+    return parts
 
 
 @register_class("MIVAEModel", "ndx-mivae")
@@ -85,48 +151,96 @@ class MIVAEModel(NWBContainer):
             ("model_name", "code_version", "weights_sha256", "config", "training_sessions"), kwargs
         )
         super().__init__(**kwargs)
-        for problem in (
-            sha256_problem(self.name, "weights_sha256", fields["weights_sha256"]),
-            json_problem(self.name, "config", fields["config"]),
-        ):
-            if problem is not None:
-                self._error_on_new_warn_on_construct(problem)
+        report(
+            self,
+            (
+                sha256_problem(self.name, "weights_sha256", fields["weights_sha256"]),
+                json_problem(self.name, "config", fields["config"]),
+            ),
+        )
         for name, value in fields.items():
             setattr(self, name, value)
 
 
-_SOURCE = ("source_file_name", "source_sha256", "source_object_id", "source_dandi_asset")
+_SOURCE_PARTS = tuple(f"source_{part}" for part in ASSET_PARTS)
+_TEXTS = (
+    "source_file_name",
+    "source_sha256",
+    "source_identifier",
+    "source_object_id",
+    *_SOURCE_PARTS,
+    "source_dandi_asset",
+    "form",
+    "code_version",
+    "created",
+)
 _CONTEXT = ("context_clips", "context_in_minutes")
 
 
 @register_class("MIVAEAnnotation", "ndx-mivae")
 class MIVAEAnnotation(LabMetaData):
-    """How the results in a file came about: the file they were added to, the model, and the context it was shown."""
+    """How the results in a file came about: the file they were added to, the model, and the context it was shown.
 
-    __nwbfields__ = (*_SOURCE, *_CONTEXT, {"name": "model", "child": True, "required_name": "model"})
+    Version 0.1.0 wrote where the source lies as one text, ``source_dandi_asset``; read from such a file, the parts of
+    it are filled in.
+    """
+
+    __nwbfields__ = (*_TEXTS, *_CONTEXT, {"name": "model", "child": True, "required_name": "model"})
 
     @docval(
         {"name": "name", "type": str, "doc": "name of this object", "default": "mivae"},
         {"name": "model", "type": MIVAEModel, "doc": "the model"},
         {"name": "source_file_name", "type": str, "doc": "name of the source file, no folders", "default": None},
         {"name": "source_sha256", "type": str, "doc": "SHA-256 digest of the source file", "default": None},
+        {"name": "source_identifier", "type": str, "doc": "NWBFile.identifier of the source", "default": None},
         {"name": "source_object_id", "type": str, "doc": "object id of the source's NWBFile", "default": None},
-        {"name": "source_dandi_asset", "type": str, "doc": "DANDI asset of the source", "default": None},
+        {"name": "source_dandi_instance", "type": str, "doc": "archive of the source: name or URL", "default": None},
+        {"name": "source_dandiset_id", "type": str, "doc": "dandiset of the source: six digits", "default": None},
+        {"name": "source_dandiset_version", "type": str, "doc": "version of that dandiset", "default": None},
+        {"name": "source_asset_path", "type": str, "doc": "path of the source in the dandiset", "default": None},
+        {"name": "source_asset_id", "type": str, "doc": "id of the source's asset", "default": None},
+        {"name": "form", "type": str, "doc": "how results came here: copy, append or companion", "default": None},
+        {"name": "code_version", "type": str, "doc": "version of what wrote the results", "default": None},
+        {"name": "created", "type": str, "doc": "when they were written, ISO 8601 with offset", "default": None},
         {"name": "context_clips", "type": int, "doc": "clips of this session shown as context", "default": None},
         {"name": "context_in_minutes", "type": float, "doc": "duration of that context", "default": None},
+        {
+            "name": "source_dandi_asset",
+            "type": str,
+            "doc": "as version 0.1.0 gave the asset: one text, which the parts are filled in from",
+            "default": None,
+        },
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:
-        fields = popargs_to_dict((*_SOURCE, *_CONTEXT), kwargs)
+        fields = popargs_to_dict((*_TEXTS, *_CONTEXT), kwargs)
         model = popargs("model", kwargs)
         super().__init__(**kwargs)
-        if fields["source_sha256"] is not None:
-            problem = sha256_problem(self.name, "source_sha256", fields["source_sha256"])
-            if problem is not None:
-                self._error_on_new_warn_on_construct(problem)
-        for name in _CONTEXT:
-            if fields[name] is not None and fields[name] < 0:
-                self._error_on_new_warn_on_construct(f"'{self.name}': {name} is {fields[name]}, but cannot be negative")
+        self._fill_in_parts(fields)
+        report(self, self._problems(fields))
         for name, value in fields.items():
             setattr(self, name, value)
         self.model = model
+
+    def _fill_in_parts(self, fields: dict[str, Any]) -> None:
+        old = fields["source_dandi_asset"]
+        if old is None or any(fields[name] is not None for name in _SOURCE_PARTS):
+            return
+        if self._in_construct_mode:
+            parts = asset_parts(old)
+        else:
+            parts = _parts_given("source_dandi_asset", old)
+            fields["source_dandi_asset"] = None
+        fields.update({f"source_{name}": value or None for name, value in parts.items()})
+
+    def _problems(self, fields: Mapping[str, Any]) -> Iterable[str | None]:
+        if fields["source_sha256"] is not None:
+            yield sha256_problem(self.name, "source_sha256", fields["source_sha256"])
+        if fields["form"] is not None:
+            yield choice_problem(self.name, "form", fields["form"], FORMS)
+        if fields["created"] is not None:
+            yield time_problem(self.name, "created", fields["created"])
+        yield from asset_problems(self.name, {part: fields[f"source_{part}"] for part in ASSET_PARTS}, "source_")
+        for name in _CONTEXT:
+            if fields[name] is not None and not fields[name] >= 0:
+                yield f"'{self.name}': {name} is {fields[name]}, but cannot be negative"

@@ -9,19 +9,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hdmf.common import DynamicTable, DynamicTableRegion
+from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
 from pynwb import NWBFile
 from pynwb.epoch import TimeIntervals
 from pynwb.misc import Units
+from pynwb.ophys import PlaneSegmentation
 from pynwb.testing.mock.ophys import mock_PlaneSegmentation
 
 from ndx_mivae import (
+    AlignmentMetricsTable,
+    FunctionalFingerprints,
     LatentSeries,
     MIVAEAnnotation,
     MIVAEModel,
     PresentationLatents,
     RoiAttributionSeries,
     StimulusAttributionSeries,
+    Subpopulations,
+    SubpopulationsTable,
     TrainingSessionsTable,
     UnitAttributionSeries,
 )
@@ -38,10 +43,8 @@ def mock_TrainingSessionsTable(*, rows: int = 2) -> TrainingSessionsTable:  # no
             "subject_id": f"mouse{row}",
             "file_name": f"sub-mouse{row}.nwb",
             "sha256": f"{row:064x}",
-            "dandi_asset": ""
-            if row == rows - 1
-            else f"dandi://000728@0.240827.1809/sub-mouse{row}/sub-mouse{row}_ophys.nwb#asset=asset-{row}",
         }
+        | ({} if row == rows - 1 else _asset(row))
         for row in range(rows)
     )
 
@@ -65,7 +68,11 @@ def mock_MIVAEAnnotation(*, nwbfile: NWBFile | None = None, **fields: Any) -> MI
         "source_file_name": "sub-mouse0.nwb",
         "source_sha256": "fedcba9876543210" * 4,
         "source_object_id": "00000000-0000-4000-8000-000000000000",
-        "source_dandi_asset": "dandi://000728@0.240827.1809/sub-mouse0/sub-mouse0_ophys.nwb#asset=asset-0",
+        "source_identifier": "session 0",
+        **{f"source_{part}": value for part, value in _asset(0).items()},
+        "form": "copy",
+        "code_version": "0.1.0",
+        "created": "2026-01-31T12:00:00+00:00",
         "context_clips": 64,
         "context_in_minutes": 0.57,
     }
@@ -112,11 +119,69 @@ def mock_PresentationLatents(*, nwbfile: NWBFile | None = None, **fields: Any) -
     return _added(PresentationLatents(**(defaults | fields)), nwbfile)
 
 
+def mock_SubpopulationsTable(*, rows: int = 2, bins: int = 4) -> SubpopulationsTable:  # noqa: N802
+    """Subpopulations with a further statistic."""
+    random = np.random.default_rng(4)
+    columns = {
+        "profile": ("Mean attribution.", random.normal(size=(rows, bins)).astype(np.float32)),
+        "n_cells": ("Number of cells.", np.full(rows, 2)),
+        "stability": ("Part of the cells that stay together in resampled clips.", random.uniform(size=rows)),
+    }
+    return SubpopulationsTable(
+        columns=[VectorData(name=name, description=text, data=data) for name, (text, data) in columns.items()]
+    )
+
+
+def mock_Subpopulations(*, nwbfile: NWBFile | None = None, **fields: Any) -> Subpopulations:  # noqa: N802
+    """Five of six ROIs in two subpopulations; one ROI in none."""
+    defaults: dict[str, Any] = {
+        "subpopulation": np.array([0, 0, 1, -1, 1], np.int32),
+        "confidence": np.array([0.7, 0.2, 0.5, np.nan, -0.1], np.float32),
+        "bin_offsets_in_seconds": [0.0, 0.1, 0.2, 0.3],
+        "table": fields["table"] if "table" in fields else mock_SubpopulationsTable(),
+        "method": "k-means of score attribution",
+        "target": "neural_shared",
+        "settings": '{"seed": 0}',
+    }
+    if "cells" not in fields:
+        defaults["cells"] = _region("cells", _segmentation(nwbfile), [1, 2, 3, 4, 5])
+    return _added(Subpopulations(**(defaults | fields)), nwbfile)
+
+
+def mock_FunctionalFingerprints(  # noqa: N802
+    *, nwbfile: NWBFile | None = None, **fields: Any
+) -> FunctionalFingerprints:
+    """Fingerprints of five of six ROIs: two lags, three features."""
+    defaults: dict[str, Any] = {
+        "data": np.random.default_rng(5).normal(size=(CELLS, 2, 3)).astype(np.float32),
+        "lags_in_seconds": [0.0, 1 / 30],
+        "method": "whitened covariance of activity and stimulus features",
+        "settings": '{"n_frames": 900}',
+    }
+    if "cells" not in fields:
+        defaults["cells"] = _region("cells", _segmentation(nwbfile), [1, 2, 3, 4, 5])
+    return _added(FunctionalFingerprints(**(defaults | fields)), nwbfile)
+
+
+def mock_AlignmentMetricsTable(  # noqa: N802
+    *, nwbfile: NWBFile | None = None, **fields: Any
+) -> AlignmentMetricsTable:
+    """Three figures: one within the session, its control, and one with another session."""
+    names = tuple(column["name"] for column in AlignmentMetricsTable.__columns__)
+    rows = (
+        ("top1", "with_context", False, 0.6, 0.02, 50, "", True),
+        ("top1", "shuffled_clips", True, 0.03, 0.02, 50, "", True),
+        ("centred_r", "with_context", False, 0.4, np.nan, 40, "session 1", False),
+    )
+    defaults: dict[str, Any] = {"settings": '{"seed": 0}'}
+    table = AlignmentMetricsTable.of_rows([dict(zip(names, row, strict=True)) for row in rows], **(defaults | fields))
+    return _added(table, nwbfile)
+
+
 def mock_RoiAttributionSeries(*, nwbfile: NWBFile | None = None, **fields: Any) -> RoiAttributionSeries:  # noqa: N802
     """Attribution to five of six ROIs."""
     if "rois" not in fields:
-        table = mock_PlaneSegmentation(n_rois=CELLS + 1, nwbfile=nwbfile)
-        fields = {"rois": _region("rois", table, [1, 2, 3, 4, 5])} | fields
+        fields = {"rois": _region("rois", _segmentation(nwbfile), [1, 2, 3, 4, 5])} | fields
     return _added(RoiAttributionSeries(**(_attribution("cells", (CELLS,), "neural_shared") | fields)), nwbfile)
 
 
@@ -139,6 +204,27 @@ def mock_StimulusAttributionSeries(  # noqa: N802
     """Attribution to 4 x 6 pixels."""
     defaults = _attribution("stimulus", (HEIGHT, WIDTH), "stimulus_shared")
     return _added(StimulusAttributionSeries(**(defaults | fields)), nwbfile)
+
+
+def _asset(row: int) -> dict[str, str]:
+    return {
+        "dandi_instance": "dandi",
+        "dandiset_id": "000728",
+        "dandiset_version": "0.240827.1809",
+        "asset_path": f"sub-mouse{row}/sub-mouse{row}_ophys.nwb",
+        "asset_id": f"{row:08d}-0000-4000-8000-00000000000a",
+    }
+
+
+def _segmentation(nwbfile: NWBFile | None) -> PlaneSegmentation:
+    # Mocks in one file are about the same cells.
+    module = None if nwbfile is None else nwbfile.processing.get("ophys")
+    for item in () if module is None else module.data_interfaces.values():
+        if isinstance(item, PlaneSegmentation):
+            return item
+    return mock_PlaneSegmentation(
+        n_rois=CELLS + 1, nwbfile=nwbfile, name="PlaneSegmentation", description="Segmented cells."
+    )
 
 
 def _attribution(what: str, shape: tuple[int, ...], target: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pynwb import NWBHDF5IO, NWBFile, get_type_map
 from pynwb.file import Subject
 
 HERE = Path(__file__).resolve().parent
-IN_THE_ANNOTATION = ("mock_MIVAEAnnotation", "mock_MIVAEModel", "mock_TrainingSessionsTable")
+INSIDE_OTHERS = ("mock_MIVAEAnnotation", "mock_MIVAEModel", "mock_SubpopulationsTable", "mock_TrainingSessionsTable")
 
 
 def annotated_file() -> NWBFile:
@@ -33,7 +33,7 @@ def annotated_file() -> NWBFile:
     nwbfile.subject = Subject(subject_id="m1", species="Mus musculus", sex="F", age="P90D", description="A mouse.")
     model = ndx_mivae.testing.mock_MIVAEAnnotation(nwbfile=nwbfile).model
     for name in ndx_mivae.testing.__all__:
-        if name not in IN_THE_ANNOTATION:
+        if name not in INSIDE_OTHERS:
             getattr(ndx_mivae.testing, name)(nwbfile=nwbfile, model=model)
     latents = nwbfile.processing["mivae"]["latents_neural_shared"]
     ndx_mivae.testing.mock_LatentSeries(nwbfile=nwbfile, name="latents_shared_clock", timestamps=latents, model=model)

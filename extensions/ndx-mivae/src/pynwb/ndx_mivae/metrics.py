@@ -1,0 +1,108 @@
+"""How well latents agree between modalities and sessions, with the controls such figures need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from hdmf.common import DynamicTable, VectorData
+from hdmf.utils import AllowPositional, docval, get_docval, popargs_to_dict
+from pynwb import register_class
+
+from ndx_mivae.checks import json_problem, range_problem, report, values_in_memory
+from ndx_mivae.model import MIVAEModel
+
+__all__ = ["AlignmentMetricsTable"]
+
+# What a figure of a known name can be; others are the user's own and may be anything.
+_RANGES = {"top1": (0, 1), "top5": (0, 1), "paired_r": (-1, 1), "unpaired_r": (-1, 1), "centred_r": (-1, 1)}
+_CHECKED = ("metric", "value", "chance", "n_clips")
+_TYPES = {"is_control": np.bool_, "held_out": np.bool_, "n_clips": np.int64, "value": np.float64, "chance": np.float64}
+
+
+@register_class("AlignmentMetricsTable", "ndx-mivae")
+class AlignmentMetricsTable(DynamicTable):
+    """A row for each figure: metric, condition, whether it is a control, value, chance, clips, session."""
+
+    __fields__ = ("settings", "model")
+    __columns__ = (
+        {"name": "metric", "description": "Name of the figure, for example 'top1' or 'paired_r'.", "required": True},
+        {"name": "condition", "description": "What the model was shown and how.", "required": True},
+        {"name": "is_control", "description": "Whether the figure is a control.", "required": True},
+        {"name": "value", "description": "The figure; NaN where it could not be computed.", "required": True},
+        {"name": "chance", "description": "Value chance would give; NaN where there is none.", "required": True},
+        {"name": "n_clips", "description": "Clips the figure was computed from.", "required": True},
+        {
+            "name": "other_session",
+            "description": "Session compared with; empty where modalities of this one are.",
+            "required": True,
+        },
+        {
+            "name": "held_out",
+            "description": "Whether the clips were kept out of training and context.",
+            "required": True,
+        },
+    )
+
+    @docval(
+        {"name": "name", "type": str, "doc": "name of this table", "default": "alignment_metrics"},
+        {
+            "name": "description",
+            "type": str,
+            "doc": "what the table holds",
+            "default": "How well latents agree between modalities or sessions; controls among the rows.",
+        },
+        {"name": "settings", "type": str, "doc": "settings of the evaluation as JSON", "default": None},
+        {"name": "model", "type": MIVAEModel, "doc": "the model that was evaluated", "default": None},
+        *get_docval(DynamicTable.__init__, "id", "columns", "colnames", "target_tables", "meanings_tables"),
+        allow_positional=AllowPositional.ERROR,
+    )
+    def __init__(self, **kwargs: Any) -> None:
+        fields = popargs_to_dict(("settings", "model"), kwargs)
+        super().__init__(**kwargs)
+        if fields["settings"] is not None:
+            report(self, [json_problem(self.name, "settings", fields["settings"])])
+        report(self, _problems(self.name, {name: self[name].data for name in _CHECKED}))
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Mapping[str, Any]], **fields: Any) -> AlignmentMetricsTable:
+        """Make the table from one mapping of column to value per figure; ``fields`` are the constructor's.
+
+        Raises
+        ------
+        KeyError
+            If a row lacks a column.
+        ValueError
+            If a value is not what its column holds.
+        """
+        rows = list(rows)
+        columns = []
+        for column in cls.__columns__:
+            values = [row[column["name"]] for row in rows]
+            kind = _TYPES.get(column["name"])
+            data = values if kind is None else np.asarray(values, dtype=kind)
+            columns.append(VectorData(name=column["name"], description=column["description"], data=data))
+        return cls(columns=columns, **fields)
+
+    def add_row(self, *args: Any, **kwargs: Any) -> None:
+        """Add a figure; columns are given by name."""
+        given = dict(kwargs.get("data") or kwargs)
+        report(self, _problems(self.name, {name: [given[name]] for name in _CHECKED if name in given}))
+        super().add_row(*args, **kwargs)
+
+
+def _problems(name: str, columns: Mapping[str, Any]) -> list[str | None]:
+    problems = [range_problem(name, "n_clips", columns.get("n_clips", []), 0, np.inf)]
+    metrics = values_in_memory(columns.get("metric", []))
+    for of in ("value", "chance"):
+        values = values_in_memory(columns.get(of, []))
+        if metrics is None or values is None or metrics.shape != values.shape:
+            continue
+        problems += [
+            range_problem(name, f"{of} of {metric}", values[metrics == metric], lowest, highest)
+            for metric, (lowest, highest) in _RANGES.items()
+        ]
+    return problems
