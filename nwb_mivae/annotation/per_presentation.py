@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PresentationBins", "presentation_bins"]
 
+#: Arrays (P, B) with more places than the first, and more than the second times the number of frames, are taken apart.
+_LARGE, _SPARSE = 2**18, 4
+
 
 class PresentationBins(NamedTuple):
     """Where each encoded frame stands in one presentation table of the source.
@@ -30,6 +33,8 @@ class PresentationBins(NamedTuple):
         Encoded frames that belong to this table.
     presentation, bin : ndarray of int64, (n,)
         Their place in an array (P, B).
+    suffix : str
+        What tells it from others of the same table in names; empty where there is one.
     """
 
     table: str
@@ -38,6 +43,7 @@ class PresentationBins(NamedTuple):
     frames: npt.NDArray[np.int64]
     presentation: npt.NDArray[np.int64]
     bin: npt.NDArray[np.int64]
+    suffix: str = ""
 
     def spread(self, block: LatentBlock) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Mean and variance as (P, B, latents) float32, NaN where no frame was encoded."""
@@ -55,6 +61,9 @@ def presentation_bins(stored: StoredSession, latents: SessionLatents) -> Iterato
     fastest movie, the same for all its rows; where movies of a table have different rates, the slower ones leave bins
     empty. Bins are counted over *all* stored frames of a row, encoded or not, so that a frame that was not encoded
     moves no other. Frames that belong to no row of a table are left out.
+
+    A table that mixes rows of one frame with rows of thousands would give a large array of nearly nothing. Its rows are
+    then sorted by their number of bins: up to 4, up to 16, up to 64, and so on, each yielded by itself.
     """
     # A frame without a presentation points at the entry appended last: no path, no row.
     paths = np.append(stored.presentations["source_path"].to_numpy(dtype=object), "")
@@ -73,17 +82,46 @@ def presentation_bins(stored: StoredSession, latents: SessionLatents) -> Iterato
         if not len(frames):
             continue
         stored_rows = latents.row[frames]
-        rows, presentation = np.unique(row_of_frame[stored_rows], return_inverse=True)
-        bins = numbered[stored_rows]
-        offsets = width * np.arange(int(bins.max()) + 1, dtype=np.float64)
-        yield PresentationBins(
-            table=table,
-            rows=rows.astype(np.int64),
-            offsets=offsets,
-            frames=frames,
-            presentation=presentation.astype(np.int64),
-            bin=bins,
-        )
+        yield from _not_too_sparse(table, frames, row_of_frame[stored_rows], numbered[stored_rows], width)
+
+
+def _not_too_sparse(
+    table: str, frames: npt.NDArray[np.int64], row: npt.NDArray[np.int64], bins: npt.NDArray[np.int64], width: float
+) -> Iterator[PresentationBins]:
+    """All rows of a table at once, or by their number of bins."""
+    rows, presentation = np.unique(row, return_inverse=True)
+    size = len(rows) * (int(bins.max()) + 1)
+    if size <= max(_LARGE, _SPARSE * len(frames)):
+        yield _placed(table, frames, row, bins, width)
+        return
+    last = np.zeros(len(rows), np.int64)
+    np.maximum.at(last, presentation, bins)
+    # Rows of up to 4, 16, 64, ... bins: the arrays then hold no more than four times as many values as there are.
+    power = np.ceil(np.log(np.maximum(last + 1, 4)) / np.log(4) - 1e-9).astype(np.int64)
+    for each in np.unique(power):
+        mine = power[presentation] == each
+        yield _placed(table, frames[mine], row[mine], bins[mine], width, suffix=f"_up_to_{4**each}_bins")
+
+
+def _placed(
+    table: str,
+    frames: npt.NDArray[np.int64],
+    row: npt.NDArray[np.int64],
+    bins: npt.NDArray[np.int64],
+    width: float,
+    *,
+    suffix: str = "",
+) -> PresentationBins:
+    rows, presentation = np.unique(row, return_inverse=True)
+    return PresentationBins(
+        table=table,
+        rows=rows.astype(np.int64),
+        offsets=width * np.arange(int(bins.max()) + 1, dtype=np.float64),
+        frames=frames,
+        presentation=presentation.astype(np.int64),
+        bin=bins,
+        suffix=suffix,
+    )
 
 
 def _bins(row: npt.NDArray[np.int64], time: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], float]:

@@ -9,24 +9,47 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nwb_mivae.errors import AnnotationError
+from nwb_mivae.archive import parse_address
+from nwb_mivae.errors import AnnotationError, ArchiveError, ModelError
 from nwb_mivae.outputs import sha256_of_file
+from nwb_mivae.run import Run
 from nwb_mivae.sessions.grouping import source_name
 
 if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
 
-__all__ = ["ModelRecord", "TrainingSession"]
+__all__ = ["ASSET_PARTS", "ModelRecord", "TrainingSession", "asset_parts"]
+
+#: Where an asset of a DANDI archive lies: name of the archive or URL of its API, dandiset, version, path and id.
+ASSET_PARTS = ("dandi_instance", "dandiset_id", "dandiset_version", "asset_path", "asset_id")
+
+_WEIGHTS = "weights.safetensors"
 
 # Named one by one, so that what a later version adds to model.json is not published before somebody has thought of it.
 _DESCRIPTION = ("format", "nwb_mivae", "shape", "configuration")
 _TRAINING = ("created", "python", "packages", "device", "store", "training", "episodes")
 
 
+def asset_parts(address: str) -> dict[str, str]:
+    """:data:`ASSET_PARTS` of the address of an asset; all empty where there is no address, or one of another form.
+
+    >>> asset_parts("dandi://000728@0.240827.1809/sub-1/a.nwb#asset=12ab")["dandiset_version"]
+    '0.240827.1809'
+    """
+    try:
+        asset = parse_address(address)
+    except ArchiveError:
+        return dict.fromkeys(ASSET_PARTS, "")
+    # Addresses leave out the name of the public archive, and only that.
+    texts = (asset.instance or "dandi", asset.dandiset, asset.version, asset.path, asset.asset_id)
+    return dict(zip(ASSET_PARTS, (text or "" for text in texts), strict=True))
+
+
 class TrainingSession(NamedTuple):
     """A file of a session a model was trained on, named so that it can be found again; texts are empty where unknown.
 
     ``file_name`` is the last part of the path only: where a file lay on somebody's machine is nobody's business.
+    The last five say where the asset of a DANDI archive lies that the file was read from.
     """
 
     identifier: str
@@ -34,7 +57,11 @@ class TrainingSession(NamedTuple):
     subject_id: str
     file_name: str
     sha256: str
-    asset: str
+    dandi_instance: str = ""
+    dandiset_id: str = ""
+    dandiset_version: str = ""
+    asset_path: str = ""
+    asset_id: str = ""
 
     @classmethod
     def files_of(cls, stored: StoredSession) -> tuple[TrainingSession, ...]:
@@ -46,10 +73,15 @@ class TrainingSession(NamedTuple):
                 subject_id=str(stored.subject),
                 file_name=source_name(str(file["path"] or "")),
                 sha256=str(file["sha256"] or ""),
-                asset=str(file["asset"] or ""),
+                **asset_parts(str(file["asset"] or "")),
             )
             for file in stored.source["files"]
         )
+
+    def as_columns(self) -> dict[str, str]:
+        """The texts by the names that ``TrainingSessionsTable`` of the extension has for them."""
+        texts = self._asdict()
+        return {"source_object_id": texts.pop("object_id"), **texts}
 
 
 @dataclass(frozen=True)
@@ -90,7 +122,7 @@ class ModelRecord:
         AnnotationError
             If the folder holds no such model.
         """
-        weights, description = Path(folder) / "weights.safetensors", Path(folder) / "model.json"
+        weights, description = Path(folder) / _WEIGHTS, Path(folder) / "model.json"
         try:
             digest = sha256_of_file(weights)
             saved = json.loads(description.read_text(encoding="utf-8"))
@@ -99,7 +131,7 @@ class ModelRecord:
         except (OSError, ValueError, AttributeError) as problem:
             raise AnnotationError(
                 f"a folder that holds no saved model ({problem})",
-                expected="weights.safetensors and model.json",
+                expected=f"{_WEIGHTS} and model.json",
                 remedy="give the model folder of a finished run",
                 file=folder,
             ) from problem
@@ -110,6 +142,34 @@ class ModelRecord:
             configuration=configuration,
             training_sessions=tuple(file for stored in training for file in TrainingSession.files_of(stored)),
         )
+
+    def check(self, folder: str | PathLike[str]) -> None:
+        """Refuse a model folder, or a run, whose weights are not those that this record names.
+
+        Raises
+        ------
+        AnnotationError
+            If the weights are others.
+        ModelError
+            If there are none.
+        """
+        places = [Path(folder) / _WEIGHTS, Run.at(folder).model / _WEIGHTS]
+        weights = next((place for place in places if place.is_file()), None)
+        if weights is None:
+            raise ModelError(
+                "no weights",
+                expected=f"{_WEIGHTS}, in the folder or in its folder {places[1].parent.name}",
+                remedy="name the folder of a run, or of its model",
+                file=folder,
+            )
+        digest = sha256_of_file(weights)
+        if digest != self.weights_sha256:
+            raise AnnotationError(
+                f"weights with SHA-256 {digest}",
+                expected=f"{self.weights_sha256}, which the results were computed with",
+                remedy="use the model that the annotation names, or annotate again with this one",
+                file=weights,
+            )
 
 
 def _what_may_be_shared(saved: dict[str, Any]) -> dict[str, Any]:

@@ -299,8 +299,19 @@ def model_record(*, configuration: str = '{"latents": 3}') -> ModelRecord:
         weights_sha256="ab" * 32,
         configuration=configuration,
         training_sessions=(
-            TrainingSession("a", "object-a", "m1", "a.nwb", "cd" * 32, "dandi:000728/0.1/sub-1/a.nwb"),
-            TrainingSession("b", "object-b", "m2", "b.nwb", "ef" * 32, ""),
+            TrainingSession(
+                "a",
+                "object-a",
+                "m1",
+                "a.nwb",
+                "cd" * 32,
+                "dandi",
+                "000728",
+                "0.240827.1809",
+                "sub-1/a.nwb",
+                "12ab-34cd",
+            ),
+            TrainingSession("b", "object-b", "m2", "b.nwb", "ef" * 32),
         ),
     )
 

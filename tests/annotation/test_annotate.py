@@ -409,7 +409,7 @@ def test_a_row_outside_the_presentation_table_is_refused(source: Path):
     [
         ("processing/ophys/ImageSegmentation/Gone", "no object at this path"),
         ("", "rows that name no table"),
-        ("processing/ophys/DfOverF/DfOverF", "a RoiResponseSeries"),
+        ("processing/ophys/DfOverF/DfOverF", "cells in a RoiResponseSeries"),
         (SHOWN, "cells in a TimeIntervals"),
     ],
 )

@@ -1,0 +1,40 @@
+"""Arrays as they are stored: float32, compressed, in chunks of about a mebibyte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nwb_mivae.annotation.backends import Backend
+from nwb_mivae.annotation.sparse_frames import SparseFrames
+
+__all__ = ["chunk_shape", "compressed", "sparse"]
+
+_CHUNK_BYTES = 2**20
+_ITEM_BYTES = 4
+
+
+def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """As much of the first dimensions of a float32 array as fits a mebibyte, and the later ones whole where they do."""
+    chunk = [1] * len(shape)
+    for axis in range(len(shape)):
+        later = _ITEM_BYTES * int(np.prod(shape[axis + 1 :]))
+        chunk[axis] = max(1, min(shape[axis], _CHUNK_BYTES // max(1, later)))
+        if later <= _CHUNK_BYTES:
+            chunk[axis + 1 :] = [max(1, length) for length in shape[axis + 1 :]]
+            break
+    return tuple(chunk)
+
+
+def compressed(values: Any, backend: Backend) -> Any:
+    """An array as float32, compressed (HDF5's default: not)."""
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    return backend.compressed(values, chunks=chunk_shape(values.shape))
+
+
+def sparse(values: npt.NDArray[np.float32], place: npt.NDArray[np.int64], n_frames: int, backend: Backend) -> Any:
+    """The same for values at some of ``n_frames`` frames; NaN at the others."""
+    frames, *_ = chunk_shape((n_frames, *values.shape[1:]))
+    return backend.compressed(SparseFrames(values, place, n_frames, chunk_frames=frames))
