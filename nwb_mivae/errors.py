@@ -79,7 +79,7 @@ class NwbMivaeError(Exception):
             text += f" {self.remedy[0].upper()}{self.remedy[1:].rstrip('.')}."
         return text
 
-    def as_dict(self) -> dict[str, str | None]:
+    def as_dict(self) -> dict[str, Any]:
         """The five parts and the class name, for ``--json`` output."""
         return {
             "error": type(self).__name__,

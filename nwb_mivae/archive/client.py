@@ -34,6 +34,10 @@ class _ApiSession(PromptSession):
 
     def request(self, method: str, url: str | bytes, *args: Any, **settings: Any) -> requests.Response:
         response = super().request(method, url, *args, **settings)
+        token = str(self.headers.get("Authorization", "")).removeprefix("token ").encode()
+        if token and not response.ok:
+            # The client quotes and logs what is wrong; a server may repeat in it what it was sent.
+            response._content = response.content.replace(token, b"[token]")
         if response.status_code in BUSY_STATUSES:
             raise ArchiveError(
                 f"status {response.status_code}, repeatedly",

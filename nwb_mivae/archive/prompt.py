@@ -110,21 +110,19 @@ class PromptSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        retry = _FewRetries(
-            total=2,
-            connect=1,
-            read=1,
-            status=2,
-            backoff_factor=0.3,
-            status_forcelist=BUSY_STATUSES,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _PromptAdapter(max_retries=retry))
+            self.mount(scheme, _PromptAdapter(max_retries=_few_retries()))
+
+    def patience(self) -> tuple[float, float]:
+        """The longest silence, in seconds, while connecting or sending, and of a server that has been asked."""
+        return CONNECT_SECONDS, READ_SECONDS
+
+    def repeat_posts_to(self, prefix: str) -> None:
+        """Repeat also what is posted to addresses that begin so, where doing it twice does no harm."""
+        self.mount(prefix, _PromptAdapter(max_retries=_few_retries(allowed_methods=None)))
 
     def request(self, method: str, url: str | bytes, *args: Any, **settings: Any) -> requests.Response:
-        settings["timeout"] = (CONNECT_SECONDS, READ_SECONDS)
+        settings["timeout"] = self.patience()
         # A signed address carries its signature in the query.
         where = (url.decode() if isinstance(url, bytes) else url).split("?", 1)[0]
         until, reason = _silent.get(urlsplit(where).netloc, (0.0, ""))
@@ -138,13 +136,26 @@ class PromptSession(requests.Session):
             raise _no_answer(str(problem), where) from problem
         except requests.Timeout as problem:
             unconnected = isinstance(problem, requests.ConnectTimeout)
-            reason = (
-                f"no connection within {CONNECT_SECONDS:g} s" if unconnected else f"nothing within {READ_SECONDS:g} s"
-            )
+            seconds = self.patience()[0 if unconnected else 1]
+            reason = f"no connection within {seconds:g} s" if unconnected else f"nothing within {seconds:g} s"
             note_silence(where, reason)
             raise _no_answer(reason, where) from problem
         except requests.ConnectionError as problem:
             raise _no_answer("no connection", where) from problem
+
+
+def _few_retries(**settings: Any) -> _FewRetries:
+    return _FewRetries(
+        total=2,
+        connect=1,
+        read=1,
+        status=2,
+        backoff_factor=0.3,
+        status_forcelist=BUSY_STATUSES,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+        **settings,
+    )
 
 
 def note_silence(url: str, reason: str) -> None:

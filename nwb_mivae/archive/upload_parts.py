@@ -1,0 +1,240 @@
+"""The bytes of one file onto an archive: in parts, each checked, and one blob only when all have arrived.
+
+The dandi client does this itself (``LocalFileAsset.iter_upload``, version 0.81). What it does on a line that is not
+perfect had to be taken from it, as it had to be for reading (:mod:`nwb_mivae.archive.remote`):
+
+* it waits without end for a silent storage, and repeats every part twelve times over a minute;
+* after one part has failed, or Ctrl-C, it first sends all the other parts: of 60 GB, for hours;
+* a completion that the storage answers with status 200 and an error inside is taken for success.
+
+The protocol, the division into parts and the digests are the client's, and so is all that is asked of the archive.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import requests
+
+from nwb_mivae.archive import prompt
+from nwb_mivae.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from dandischema.digests.dandietag import DandiETag
+
+    from nwb_mivae.archive.client import ArchiveClient
+
+__all__ = ["send_bytes"]
+
+_PARTS_AT_ONCE = 4
+_REPORT_SECONDS = 0.2
+
+
+def send_bytes(
+    client: ArchiveClient, file: Path, digest: DandiETag, dandiset: str, *, report: Callable[[int], None]
+) -> str:
+    """Send a file's bytes for a dandiset, unless the archive has them, and give the blob's identifier.
+
+    Nothing in the dandiset changes. Bytes that arrived before a failure are of no use to the archive, so that the file
+    is sent from its beginning the next time.
+
+    Parameters
+    ----------
+    client : ArchiveClient
+        With its token.
+    file : Path
+        The file, as it was when ``digest`` was computed.
+    digest : DandiETag
+        Of the file and each of its parts.
+    dandiset : str
+        Six digits.
+    report : callable
+        Told how many bytes have been sent.
+
+    Raises
+    ------
+    ArchiveError
+        If the storage fails, what arrived is not what was sent, or the file changed.
+    """
+    stated = {"algorithm": "dandi:dandi-etag", "value": digest.as_str()}
+    try:
+        begun = client.post(
+            "/uploads/initialize/",
+            json={"contentSize": file.stat().st_size, "digest": stated, "dandiset": dandiset},
+        )
+    except requests.HTTPError as problem:
+        if problem.response is None or problem.response.status_code != 409:
+            raise
+        # Somebody sent the same bytes before, perhaps this command before it was interrupted.
+        return str(problem.response.headers["Location"])
+    upload = str(begun["upload_id"])
+    if len(begun["parts"]) != digest.part_qty:
+        raise _disagreement(f"{len(begun['parts'])} parts instead of {digest.part_qty}", file)
+    with _Storage(file) as storage:
+        parts = _send_parts(storage, begun["parts"], digest, report)
+        completion = client.post(f"/uploads/{upload}/complete/", json={"parts": parts})
+        storage.complete(completion["complete_url"], completion["body"], digest.as_str())
+    return str(client.post(f"/uploads/{upload}/validate/")["blob_id"])
+
+
+def _send_parts(
+    storage: _Storage, parts: list[Mapping[str, Any]], digest: DandiETag, report: Callable[[int], None]
+) -> list[dict[str, Any]]:
+    """Send all parts, a few at once; the first that fails, or Ctrl-C, stops the others where they are."""
+    threads = ThreadPoolExecutor(_PARTS_AT_ONCE)
+    try:
+        sending = [threads.submit(storage.send_part, part, digest) for part in parts]
+        while True:
+            done, waiting = wait(sending, timeout=_REPORT_SECONDS, return_when=FIRST_EXCEPTION)
+            report(storage.bytes_sent)
+            if not waiting or any(each.exception() for each in done):
+                # The part that failed first is told of, not those that were stopped for it.
+                reasons = [each.exception() for each in done]
+                for reason in sorted(filter(None, reasons), key=lambda each: isinstance(each, _StoppedError)):
+                    raise reason
+                return [each.result() for each in sending]
+    finally:
+        storage.stopped.set()
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+class _StoppedError(Exception):
+    """Sending was stopped because another part failed, or the user wished it. Never leaves this file."""
+
+
+class _StorageSession(prompt.PromptSession):
+    """A session that may be slow in taking bytes, as storages are, but not silent."""
+
+    def patience(self) -> tuple[float, float]:
+        return prompt.READ_SECONDS, prompt.READ_SECONDS
+
+
+class _Storage:
+    """Where the archive says the bytes go. Its signed addresses are keys, and are never shown or logged."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._session = _StorageSession()
+        self._sent: dict[int, _Part] = {}
+        self.stopped = threading.Event()
+
+    def __enter__(self) -> _Storage:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._session.close()
+
+    @property
+    def bytes_sent(self) -> int:
+        return sum(part.tell() for part in list(self._sent.values()))
+
+    def send_part(self, part: Mapping[str, Any], digest: DandiETag) -> dict[str, Any]:
+        number = int(part["part_number"])
+        expected = digest.get_part(number)
+        if int(part["size"]) != expected.size:
+            raise _disagreement(f"part {number} of {part['size']} bytes instead of {expected.size}", self._file)
+        with _Part(self._file, expected.offset, expected.size, self.stopped) as body:
+            self._sent[number] = body
+            answer = self._session.put(str(part["upload_url"]), data=body)
+            self._refuse_status(answer, f"part {number} of {digest.part_qty}")
+            self._refuse_digest(answer.headers.get("ETag", ""), str(digest.get_part_etag(expected)), f"part {number}")
+            return {"part_number": number, "size": expected.size, "etag": digest.get_part_etag(expected)}
+
+    def complete(self, url: str, body: str, digest: str) -> None:
+        # To be told twice that these parts are one file does no harm.
+        self._session.repeat_posts_to(url.split("?", 1)[0])
+        answer = self._session.post(url, data=body)
+        self._refuse_status(answer, "the end of the file")
+        self._refuse_digest(_etag_in(answer.text), digest, "the file")
+
+    def _refuse_status(self, answer: requests.Response, what: str) -> None:
+        if answer.status_code not in (200, 201, 204):
+            raise ArchiveError(
+                f"status {answer.status_code} of the storage for {what}",
+                expected="bytes that are taken",
+                remedy="wait a few minutes and repeat the command",
+                file=self._file,
+            )
+
+    def _refuse_digest(self, stated: str, expected: str, what: str) -> None:
+        if stated.strip('"') != expected:
+            raise ArchiveError(
+                f"other bytes of {what} in the storage ({stated or 'no digest'} instead of {expected}): they were "
+                "damaged on the way, or the file changed meanwhile",
+                expected="the bytes of the file",
+                remedy="leave the file as it is and repeat the command",
+                file=self._file,
+            )
+
+
+class _Part(io.RawIOBase):
+    """A part of a file as the body of a request: read in small pieces, so that slowness and stops are noticed."""
+
+    def __init__(self, file: Path, offset: int, size: int, stopped: threading.Event) -> None:
+        self._stream = open(file, "rb")  # noqa: SIM115 - closed with this body
+        self._offset, self._size, self._stopped = offset, size, stopped
+        self._position = 0
+        self._since, self._before = time.monotonic(), 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        # What is begun again has its time again.
+        self._position = self._before = offset if whence == io.SEEK_SET else self._size + offset
+        self._since = time.monotonic()
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        if self._stopped.is_set():
+            raise _StoppedError
+        elapsed = time.monotonic() - self._since
+        if elapsed > prompt.SLOWEST_SECONDS:
+            if self._position - self._before < prompt.SLOWEST_BYTES:
+                raise prompt.SilentLineError(f"{self._position - self._before:,} bytes were taken in {elapsed:.0f} s")
+            self._since, self._before = time.monotonic(), self._position
+        self._stream.seek(self._offset + self._position)
+        piece = self._stream.read(min(len(buffer), self._size - self._position))
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _etag_in(answer: str) -> str:
+    """The digest that the storage states of a completed file; nothing where it states an error."""
+    try:
+        root = ElementTree.fromstring(answer)
+    except ElementTree.ParseError:
+        return ""
+    namespace = re.match(r"\{.*?\}", root.tag)
+    return (root.findtext(f"{namespace[0] if namespace else ''}ETag") or "").strip()
+
+
+def _disagreement(found: str, file: Path) -> ArchiveError:
+    return ArchiveError(
+        f"an archive that divides the file otherwise ({found})",
+        expected="the parts of the dandi client",
+        remedy="leave the file as it is and repeat; if it fails again, update dandi",
+        file=file,
+    )
