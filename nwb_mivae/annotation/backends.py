@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from os import PathLike
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.outputs import whole_directory, whole_file
+from nwb_mivae.sessions.zarr_folder import INSTALL_ZARR, open_zarr, zarr_is_installed
 
 __all__ = ["BACKENDS", "Backend", "BackendName", "HDF5Backend", "ZarrBackend", "backend_named", "backend_of"]
 
@@ -107,30 +107,33 @@ class ZarrBackend(Backend):
     suffix = ".nwb.zarr"
 
     def __init__(self) -> None:
-        if importlib.util.find_spec("hdmf_zarr") is None:
+        if not zarr_is_installed():
             raise AnnotationError(
                 "no hdmf-zarr in this environment",
                 expected="hdmf-zarr, which reads and writes NWB as Zarr",
-                remedy='pip install "nwb_mivae[zarr]"',
+                remedy=INSTALL_ZARR,
             )
 
     def open(self, path: Path, mode: Literal["r", "r+", "w"]) -> Any:
-        """Open with hdmf-zarr."""
-        from hdmf_zarr import NWBZarrIO
+        """Open with hdmf-zarr; what is written holds no pickles, and arrays of pickles are not read."""
+        if mode != "w":
+            return open_zarr(path, mode)
+        from nwb_mivae.annotation.zarr_export import new_folder
 
-        return NWBZarrIO(str(path), mode=mode)
+        return new_folder(path)
 
     def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None) -> Any:
         """Zstandard with byte shuffling, in one Blosc codec, which every Zarr library reads."""
         from hdmf_zarr import ZarrDataIO
-        from numcodecs import Blosc
 
-        return ZarrDataIO(values, compressor=Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE), chunks=chunks)
+        from nwb_mivae.annotation.zarr_export import COMPRESSOR
+
+        return ZarrDataIO(values, compressor=COMPRESSOR, chunks=chunks)
 
     def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
-        """Export with hdmf-zarr."""
+        """Export with hdmf-zarr, unchanged objects as they are and all data copied."""
         with self.open(path, "w") as writing:
-            writing.export(src_io=source_io, nwbfile=nwbfile, write_args={"link_data": False})
+            writing.export(src_io=source_io, container=nwbfile, write_args={"link_data": False})
 
     def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
         """One folder."""

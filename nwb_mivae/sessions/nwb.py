@@ -21,6 +21,7 @@ from nwb_mivae.archive import Asset, RemoteFile, is_remote, open_remote
 from nwb_mivae.errors import NwbMivaeError, SessionError
 from nwb_mivae.sessions.conventions import Conventions, Layout, load_conventions
 from nwb_mivae.sessions.session import Finding, Provenance
+from nwb_mivae.sessions.zarr_folder import open_zarr, refuse_what_is_no_zarr
 
 __all__ = ["OpenedFile", "as_text", "open_nwb", "text_values", "truth", "unreadable_contents"]
 
@@ -42,7 +43,7 @@ class OpenedFile:
     location : str
         Where the file is, as errors and provenance name it: the path as given, the pinned address of an asset, or a URL
         without its query.
-    io : pynwb.NWBHDF5IO
+    io : pynwb.NWBHDF5IO or hdmf_zarr.backend.ZarrIO
         Open; closing it ends every lazy reading.
     nwbfile : pynwb.NWBFile
         The root of the file.
@@ -163,15 +164,16 @@ def open_nwb(source: str | PathLike[str], *, conventions: Conventions | None = N
     Parameters
     ----------
     source : path-like
-        A local file, an address (``dandi://DANDISET[@VERSION]/PATH``) or an http(s) URL. Of a file on a server only
-        what is read is fetched, and kept in the folder of :func:`nwb_mivae.archive.cache_folder`.
+        A local file or Zarr folder, an address (``dandi://DANDISET[@VERSION]/PATH``) or an http(s) URL. Of a file on a
+        server only what is read is fetched, and kept in the folder of :func:`nwb_mivae.archive.cache_folder`.
     conventions : Conventions, optional
         Names and layouts; the built-in ones by default.
 
     Raises
     ------
     SessionError
-        If the file is missing, may not be read, is cut off, is not HDF5, is not NWB, is NWB 1, or is damaged.
+        If the file is missing, may not be read, is cut off, is not HDF5, is not NWB, is NWB 1, or is damaged; if a
+        folder is not Zarr, not whole, or holds Python pickles or links to other folders; if hdmf-zarr is not there.
     ArchiveError
         If a file on a server cannot be had.
     """
@@ -233,11 +235,18 @@ def _read_local(path: Path) -> tuple[Any, Any]:
     """The file open and read, in pynwb's way: by its path, which links inside it and exports refer to."""
     import pynwb
 
-    _refuse_what_is_no_nwb2(path)
+    if path.is_dir():
+        refuse_what_is_no_zarr(path)
+    else:
+        _refuse_what_is_no_nwb2(path)
     io = None
     try:
-        io = pynwb.NWBHDF5IO(str(path), mode="r", load_namespaces=True)
+        io = open_zarr(path) if path.is_dir() else pynwb.NWBHDF5IO(str(path), mode="r", load_namespaces=True)
         return io, io.read()
+    except NwbMivaeError:
+        if io is not None:
+            io.close()
+        raise
     except Exception as problem:  # pynwb and hdmf raise every builtin there is for a damaged file
         if io is not None:
             io.close()
@@ -272,10 +281,6 @@ def _read_remote(remote: RemoteFile) -> tuple[Any, Any]:
 
 
 def _refuse_what_is_no_nwb2(path: Path) -> None:
-    if path.is_dir():
-        raise SessionError(
-            "a folder", expected="an NWB file in HDF5", remedy="name the .nwb file; Zarr is not read", file=path
-        )
     if not path.exists():
         raise SessionError("no such file", expected="an NWB file", remedy="check the path", file=path)
     try:

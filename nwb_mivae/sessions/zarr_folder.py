@@ -1,0 +1,151 @@
+"""Opening NWB files that are stored as folders in the Zarr format, through hdmf-zarr, which is an optional extra.
+
+Two things are more than hdmf-zarr does. Its own habit is to store references as Python pickles, and numcodecs before
+0.15.2 runs whatever program such an array holds when it is read: here arrays of that kind are refused by name. And a
+link may name any other folder of the disk: only links inside the folder are followed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from nwb_mivae.errors import SessionError
+
+__all__ = ["INSTALL_ZARR", "is_zarr_folder", "open_zarr", "refuse_what_is_no_zarr", "zarr_is_installed"]
+
+INSTALL_ZARR = 'pip install "nwb_mivae[zarr]"'
+
+
+def zarr_is_installed() -> bool:
+    """Whether hdmf-zarr can be imported."""
+    return importlib.util.find_spec("hdmf_zarr") is not None
+
+
+def is_zarr_folder(path: Path) -> bool:
+    """Whether a folder says of itself that it is Zarr (version 2, the one hdmf-zarr writes)."""
+    return (path / ".zgroup").is_file()
+
+
+def refuse_what_is_no_zarr(path: Path) -> None:
+    """Refuse a folder that is not a whole NWB file in Zarr.
+
+    Raises
+    ------
+    SessionError
+        If hdmf-zarr is not installed; if the folder is not Zarr, is Zarr of version 3, or has no consolidated
+        metadata (the last thing to be written); if it does not say which version of NWB it is.
+    """
+    if (path / "zarr.json").is_file():
+        raise SessionError(
+            "a Zarr folder of version 3",
+            expected="Zarr version 2, which hdmf-zarr reads and writes",
+            remedy="write it again with hdmf-zarr",
+            file=path,
+        )
+    if not is_zarr_folder(path):
+        raise SessionError(
+            "a folder that is not Zarr (it has no .zgroup)",
+            expected="an NWB file in HDF5, or an NWB folder in Zarr",
+            remedy="name the .nwb file or the .nwb.zarr folder itself",
+            file=path,
+        )
+    if not zarr_is_installed():
+        raise SessionError(
+            "a Zarr folder, and no hdmf-zarr in this environment",
+            expected="hdmf-zarr, which reads NWB from Zarr",
+            remedy=INSTALL_ZARR,
+            file=path,
+        )
+    if not (path / ".zmetadata").is_file():
+        raise SessionError(
+            "a Zarr folder without consolidated metadata (.zmetadata), which is written last: it is not whole",
+            expected="a folder that was written, or copied, to its end",
+            remedy="write or copy it again; of one known to be whole, zarr.consolidate_metadata(folder) makes it anew",
+            file=path,
+        )
+    try:
+        attributes = json.loads((path / ".zmetadata").read_bytes())["metadata"][".zattrs"]
+    except (ValueError, KeyError, TypeError, OSError) as problem:
+        raise SessionError(
+            f"consolidated metadata that cannot be read ({type(problem).__name__})",
+            expected="the metadata of an NWB file",
+            remedy="write or copy the folder again",
+            file=path,
+            object_path=".zmetadata",
+        ) from problem
+    if not str(attributes.get("nwb_version", "")).startswith(("2", "3")):
+        raise SessionError(
+            "a Zarr folder without a version of NWB",
+            expected="the attribute nwb_version",
+            remedy="name a folder that was written as NWB 2",
+            file=path,
+            object_path="/",
+        )
+
+
+def open_zarr(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
+    """The IO of an NWB folder, with the extensions it carries in itself: a context manager with ``read`` and ``write``.
+
+    What is written through it holds no pickles.
+
+    Raises
+    ------
+    SessionError
+        When an array is reached that holds pickles, or a link that leads out of the folder.
+    """
+    import numcodecs
+    from hdmf.build import BuildManager
+    from hdmf_zarr.backend import ZarrIO
+    from pynwb import get_type_map
+    from zarr.storage import DirectoryStore
+
+    class WithoutPickles(DirectoryStore):
+        """Refuses the metadata of an array before anything of the array is decoded."""
+
+        def __getitem__(self, key: str) -> bytes:
+            value: bytes = super().__getitem__(key)
+            if key.endswith(".zmetadata"):
+                for name, metadata in json.loads(value)["metadata"].items():
+                    self._refuse_pickles(name, metadata)
+            elif key.endswith(".zarray"):
+                self._refuse_pickles(key, json.loads(value))
+            return value
+
+        def _refuse_pickles(self, key: str, metadata: dict[str, Any]) -> None:
+            codecs = [*(metadata.get("filters") or []), metadata.get("compressor") or {}]
+            if key.endswith(".zarray") and any(codec.get("id") == "pickle" for codec in codecs):
+                raise SessionError(
+                    "an array of Python pickles, which can run any program when they are read",
+                    expected="texts and references stored as JSON",
+                    remedy="use the HDF5 file, or have it written again with hdmf_zarr.backend.ZarrIO and "
+                    "object_codec_class=numcodecs.JSON",
+                    file=path,
+                    object_path=key.removesuffix(".zarray").strip("/"),
+                )
+
+    class LinksInside(ZarrIO):
+        """Follows links inside the folder only."""
+
+        def resolve_ref(self, zarr_ref: dict[str, Any]) -> Any:
+            if zarr_ref.get("source") != ".":
+                raise SessionError(
+                    f"a link to another folder, {zarr_ref.get('source')!r}",
+                    expected="links inside the folder",
+                    remedy="export the folder with hdmf-zarr, which brings along what it links to",
+                    file=path,
+                    object_path=str(zarr_ref.get("path")),
+                )
+            return super().resolve_ref(zarr_ref)
+
+        @property
+        def nwb_version(self) -> tuple[str]:
+            """First of it is the text, as with pynwb's IO of HDF5 files."""
+            return (str(self._file.attrs["nwb_version"]),)
+
+    store = WithoutPickles(str(path))
+    type_map = get_type_map()
+    ZarrIO.load_namespaces(type_map, path=store)
+    return LinksInside(store, manager=BuildManager(type_map), mode=mode, object_codec_class=numcodecs.JSON)
