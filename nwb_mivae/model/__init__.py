@@ -1,5 +1,6 @@
 """The mathematics: encoders, decoders, priors, objective. It knows tensors, not files of recordings."""
 
+from nwb_mivae.model.card import write_card
 from nwb_mivae.model.configuration import LossWeights, ModelConfiguration
 from nwb_mivae.model.context import Context, ContextBuilder, ContextSums, ContextTiming
 from nwb_mivae.model.gaussian import Gaussian
@@ -24,4 +25,5 @@ __all__ = [
     "load_module",
     "save_module",
     "weights_digest",
+    "write_card",
 ]

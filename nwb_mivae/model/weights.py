@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nwb_mivae.errors import ConfigurationError, ModelError, OutputError
-from nwb_mivae.model.configuration import ModelConfiguration
-from nwb_mivae.model.module import MiVAEModule, ModuleShape
-from nwb_mivae.outputs import read_json, sha256_of_file, whole_directory, write_json
-from nwb_mivae.provenance import package_version
+from torch import Tensor
 
-__all__ = ["load_module", "save_module", "weights_digest"]
+from nwb_mivae.errors import ModelError, OutputError
+from nwb_mivae.model.card import write_card
+from nwb_mivae.model.description import DESCRIPTION_FILE, ModelDescription, regular_file
+from nwb_mivae.model.module import MiVAEModule
+from nwb_mivae.outputs import sha256_of_file, whole_directory
 
-_FORMAT = 1
+__all__ = ["DESCRIPTION_FILE", "WEIGHTS_FILE", "load_module", "save_module", "save_tensors", "weights_digest"]
+
 WEIGHTS_FILE = "weights.safetensors"
-DESCRIPTION_FILE = "model.json"
+#: Names, types and places of some hundred tensors; a model of this package takes a hundredth of it.
+_LARGEST_HEADER = 2**20
 
 
 def save_module(module: MiVAEModule, folder: str | PathLike[str], *, provenance: dict[str, Any] | None = None) -> None:
-    """Write ``weights.safetensors`` and ``model.json`` into ``folder``; a model that is there is replaced as a whole.
+    """Write weights, ``model.json`` and a model card into ``folder``; a model that is there is replaced as a whole.
+
+    The folder can be moved, copied and packed as one likes; whoever gets it needs nothing else to load it.
 
     Raises
     ------
     OutputError
         If the folder holds something and no model: what lies there would be lost.
     """
-    from safetensors.torch import save_file
-
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / DESCRIPTION_FILE).is_file():
         raise OutputError(
@@ -38,28 +41,38 @@ def save_module(module: MiVAEModule, folder: str | PathLike[str], *, provenance:
             file=folder,
         )
     with whole_directory(folder, overwrite=True) as beside:
-        weights = beside / WEIGHTS_FILE
-        save_file({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}, weights)
-        write_json(
-            beside / DESCRIPTION_FILE,
-            {
-                "format": _FORMAT,
-                "nwb_mivae": package_version(),
-                "shape": module.shape.as_dict(),
-                "configuration": module.configuration.model_dump(mode="json"),
-                "weights_sha256": sha256_of_file(weights),
-                "provenance": provenance or {},
-            },
-        )
+        save_tensors(module.state_dict(), beside / WEIGHTS_FILE)
+        ModelDescription.of(module, sha256_of_file(beside / WEIGHTS_FILE), provenance or {}).write(beside)
+        write_card(beside)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write named tensors as safetensors, readable for those who may read other new files."""
+    from safetensors.torch import save_file
+
+    path.touch()
+    as_others = path.stat().st_mode
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    # safetensors puts a file of its own there, for its owner's eyes only.
+    path.chmod(as_others)
 
 
 def weights_digest(folder: str | PathLike[str]) -> str:
-    """SHA-256 of the weights in a model folder, as recorded in every result."""
-    return sha256_of_file(Path(folder) / WEIGHTS_FILE)
+    """SHA-256 of the weights in a model folder, as recorded in every result.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no weights.
+    """
+    return sha256_of_file(regular_file(Path(folder) / WEIGHTS_FILE))
 
 
 def load_module(folder: str | PathLike[str]) -> MiVAEModule:
     """Build the module a folder describes and load its weights, in evaluation mode on the CPU.
+
+    The folder may come from anywhere: memory is only taken once names, types, shapes and digest of the weights are
+    those described.
 
     Raises
     ------
@@ -71,51 +84,48 @@ def load_module(folder: str | PathLike[str]) -> MiVAEModule:
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    weights = folder / WEIGHTS_FILE
-    try:
-        description = read_json(folder / DESCRIPTION_FILE)
-        digest = sha256_of_file(weights)
-    except (OutputError, OSError) as problem:
-        raise ModelError(
-            "no trained model",
-            expected=f"a folder with {WEIGHTS_FILE} and {DESCRIPTION_FILE}",
-            remedy="train one with `nwb-mivae train`, or name the folder of a run's model",
-            file=folder,
-        ) from problem
-    if not isinstance(description, dict) or description.get("format") != _FORMAT:
-        raise ModelError(
-            "a model in an unknown format",
-            expected=f"format {_FORMAT}",
-            remedy="use the version of nwb_mivae that wrote it",
-            file=folder,
-            object_path=DESCRIPTION_FILE,
-        )
-    if digest != description.get("weights_sha256"):
+    weights = regular_file(folder / WEIGHTS_FILE)
+    description = ModelDescription.read(folder)
+    expected = description.skeleton(folder).state_dict()
+    _refuse_other_size(weights, expected)
+    if sha256_of_file(weights) != description.weights_sha256:
         raise ModelError(
             "weights that are not the ones described",
-            expected=f"SHA-256 {description.get('weights_sha256')}",
+            expected=f"SHA-256 {description.weights_sha256:.64}",
             remedy="copy the folder again, whole",
             file=weights,
         )
     try:
-        configuration = ModelConfiguration.from_mapping(description["configuration"])
-        shape = ModuleShape(**description["shape"])
-    except (KeyError, TypeError, ValueError, ConfigurationError) as problem:
-        raise ModelError(
-            f"a description that no model can be built from ({problem})",
-            expected="the configuration and shape that this version writes",
-            remedy="use the version of nwb_mivae that wrote it, or copy the folder again",
-            file=folder,
-            object_path=DESCRIPTION_FILE,
-        ) from problem
-    module = MiVAEModule(configuration, shape)
-    try:
-        module.load_state_dict(load_file(weights))
-    except (RuntimeError, SafetensorError) as problem:
-        raise ModelError(
-            f"weights that do not fit their description ({' '.join(str(problem).split())[:200]})",
-            expected="one tensor for every parameter of the described model",
-            remedy="copy the folder again, whole",
-            file=weights,
-        ) from problem
+        tensors = load_file(weights)
+    except (OSError, ValueError, SafetensorError) as problem:
+        raise _do_not_fit(weights, " ".join(str(problem).split())[:200]) from problem
+    for name in sorted({*tensors, *expected}):
+        found, wanted = (_kind_of(held.get(name)) for held in (tensors, expected))
+        if found != wanted:
+            raise _do_not_fit(weights, f"{name[:80]!r} is {found} instead of {wanted}")
+    module = MiVAEModule(description.configuration, description.shape)
+    module.load_state_dict(tensors)
     return module.eval()
+
+
+def _refuse_other_size(weights: Path, expected: Mapping[str, Tensor]) -> None:
+    """Refuse a file that cannot hold exactly the described tensors, before any of it is read but eight bytes."""
+    with weights.open("rb") as stream:
+        header = int.from_bytes(stream.read(8), "little")
+    size = weights.stat().st_size
+    numbers = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
+    if header > _LARGEST_HEADER or 8 + header + numbers != size:
+        raise _do_not_fit(weights, f"{size} bytes for {numbers} bytes of numbers")
+
+
+def _kind_of(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _do_not_fit(weights: Path, how: str) -> ModelError:
+    return ModelError(
+        f"weights that do not fit their description ({how})",
+        expected="one tensor for every parameter of the described model",
+        remedy="copy the folder again, whole",
+        file=weights,
+    )

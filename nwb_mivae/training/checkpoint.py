@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nwb_mivae.errors import OutputError, TrainingError
+from nwb_mivae.model.weights import save_tensors
 from nwb_mivae.outputs import read_json, whole_directory, write_json
 
 __all__ = ["Checkpoint", "fingerprint_of", "load_checkpoint", "save_checkpoint"]
@@ -42,18 +43,15 @@ def save_checkpoint(
     folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, *, step: int, belongs_to: str
 ) -> None:
     """Write a checkpoint in place of the one that may be there."""
-    from safetensors.torch import save_file
-
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     state = {
-        f"{names[id(parameter)]}/{key}": value.detach().cpu().contiguous()
+        f"{names[id(parameter)]}/{key}": value
         for parameter, values in optimiser.state.items()
         for key, value in values.items()
     }
-    weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     with whole_directory(folder, overwrite=True) as beside:
-        save_file(weights, beside / "weights.safetensors")
-        save_file(state, beside / "optimiser.safetensors")
+        save_tensors(module.state_dict(), beside / "weights.safetensors")
+        save_tensors(state, beside / "optimiser.safetensors")
         write_json(beside / "state.json", {"step": step, "belongs_to": belongs_to})
 
 

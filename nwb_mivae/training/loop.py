@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -214,7 +214,7 @@ def fit(
             train_files=[file for key in split.train_sessions for file in _files_of(store.sessions[key])],
             **settings,
         )
-        save_module(module, run.model, provenance=record)
+        save_module(module, run.model, provenance=_for_others(record))
         split.save(run.split)
         write_json(run.provenance, record)
     # Whoever goes on from here, in any process, finds the run complete.
@@ -256,6 +256,12 @@ def _files_of(stored: StoredSession) -> list[dict[str, str]]:
         }
         for file in stored.source["files"]
     ]
+
+
+def _for_others(record: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's provenance goes where its model goes: no command line, no machine, no list of every frame."""
+    split = {name: record["split"][name] for name in ("configuration", "train_sessions", "held_out_sessions")}
+    return {name: value for name, value in record.items() if name not in ("command", "platform")} | {"split": split}
 
 
 def _stream(seed: int, *stream: int) -> int:
