@@ -94,6 +94,8 @@ class OpenedFile:
     def path_of(self, container: Any) -> str:
         """Path of an object inside the file, such as ``processing/ophys/DfOverF/DfOverF``."""
         builder = self.io.manager.get_builder(container)
+        if builder is None:  # made by its parent's constructor, as what an older version of an extension did not write
+            return f"{self.path_of(container.parent)}/{container.name}"
         return str(builder.path).removeprefix("root").strip("/")
 
     def of_type(self, kind: type | tuple[type, ...]) -> list[Any]:
