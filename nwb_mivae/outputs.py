@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import glob
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from nwb_mivae.errors import OutputError
 
-__all__ = ["read_json", "sha256_of_file", "whole_directory", "whole_file", "write_json"]
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = [
+    "can_exchange",
+    "exchange",
+    "flush_to_disk",
+    "read_json",
+    "refuse_without_space",
+    "sha256_of_file",
+    "whole_directory",
+    "whole_file",
+    "write_json",
+]
+
+#: What the system says where something cannot be written, and what can be done about it.
+_UNWRITABLE = {
+    errno.ENOSPC: ("no space left on the disk", "free some space there, or choose another output folder"),
+    errno.EDQUOT: ("no space left in your quota", "free some space there, or choose another output folder"),
+    errno.EFBIG: ("a file larger than is allowed there", "raise the limit, or choose another output folder"),
+    errno.EROFS: ("a disk that can only be read", "choose another output folder"),
+    errno.EACCES: ("a place that may not be written to", "choose another output folder"),
+    errno.EPERM: ("a place that may not be written to", "choose another output folder"),
+}
 
 
 @contextmanager
@@ -23,11 +53,12 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
     """Give a path beside ``target`` to write to; rename it into place only if the block succeeds.
 
     The temporary name keeps the suffix of ``target`` (some writers choose their format by it) and starts with a dot.
+    What a program of this machine left under such a name when it was killed is removed.
 
     Raises
     ------
     OutputError
-        If ``target`` exists and ``overwrite`` is false, or its folder cannot be written.
+        If ``target`` exists and ``overwrite`` is false, or its folder cannot be written, or has no space left.
     """
     target = Path(target)
     if not overwrite and target.exists():
@@ -45,27 +76,30 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
             file=target,
         )
     beside = _beside(target)
-    try:
-        yield beside
-        if not beside.exists():
-            raise OutputError("nothing written", expected="a file", remedy="report this as a bug", file=target)
-        _flush(beside)
-        os.replace(beside, target)
-        _flush(target.parent)
-    finally:
-        beside.unlink(missing_ok=True)
+    with _explaining(target, beside):
+        try:
+            yield beside
+            if not beside.exists():
+                raise OutputError("nothing written", expected="a file", remedy="report this as a bug", file=target)
+            flush_to_disk(beside)
+            os.replace(beside, target)
+            flush_to_disk(target.parent)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Give a folder beside ``target`` to fill; rename it into place only if the block succeeds.
 
-    With ``overwrite`` an existing folder is moved aside first and removed only after the new one is in place.
+    With ``overwrite`` an existing folder changes places with the new one and is removed then. Where the system cannot
+    exchange two folders at once (:func:`can_exchange`) it is moved aside first, and removed after the new one is in
+    place.
 
     Raises
     ------
     OutputError
-        If ``target`` exists and ``overwrite`` is false, or its parent cannot be written.
+        If ``target`` exists and ``overwrite`` is false, or its parent cannot be written, or has no space left.
     """
     target = Path(target)
     if not overwrite and target.exists():
@@ -83,28 +117,118 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
             file=target,
         )
     beside = _beside(target)
-    try:
-        beside.mkdir()
-        yield beside
-        for path in beside.rglob("*"):
-            _flush(path)
-        _flush(beside)
-        old: Path | None = None
-        if target.exists():
-            old = _beside(target)
-            os.replace(target, old)
+    with _explaining(target, beside):
         try:
-            os.replace(beside, target)
-        except OSError:
-            if old is not None:
-                os.replace(old, target)
-            raise
-        _flush(target.parent)
-        if old is not None:
-            shutil.rmtree(old)
+            beside.mkdir()
+            yield beside
+            for path in beside.rglob("*"):
+                flush_to_disk(path)
+            flush_to_disk(beside)
+            if not target.exists():
+                os.replace(beside, target)
+            elif not exchange(beside, target):
+                _replace_folder(beside, target)
+            flush_to_disk(target.parent)
+        finally:
+            if beside.exists():
+                shutil.rmtree(beside)
+
+
+def _replace_folder(beside: Path, target: Path) -> None:
+    # Another name than that of leftovers: for a moment it is the only whole folder there is.
+    aside = target.parent / f".{target.stem}.{uuid.uuid4().hex[:8]}.replaced.partial{target.suffix}"
+    os.replace(target, aside)
+    try:
+        os.replace(beside, target)
+    except OSError:
+        os.replace(aside, target)
+        raise
+    shutil.rmtree(aside)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files or folders of one disk change places at once, so that neither name is ever missing.
+
+    Returns
+    -------
+    bool
+        False where the system or the file system cannot do this; nothing has happened then.
+    """
+    library = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+    names = os.fsencode(one), os.fsencode(other)
+    if sys.platform == "darwin" and hasattr(library, "renamex_np"):
+        failed = library.renamex_np(*names, ctypes.c_uint(2))  # RENAME_SWAP
+    elif library is not None and hasattr(library, "renameat2"):
+        here = -100  # AT_FDCWD
+        failed = library.renameat2(here, names[0], here, names[1], ctypes.c_uint(2))  # RENAME_EXCHANGE
+    else:
+        return False
+    if not failed:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def can_exchange(folder: Path) -> bool:
+    """Whether :func:`exchange` works for folders inside ``folder``: it is tried with two empty ones."""
+    probes = [folder / f".{uuid.uuid4().hex[:8]}.partial" for _ in range(2)]
+    try:
+        for probe in probes:
+            probe.mkdir()
+        return exchange(*probes)
     finally:
-        if beside.exists():
-            shutil.rmtree(beside)
+        for probe in probes:
+            with suppress(OSError):
+                probe.rmdir()
+
+
+def refuse_without_space(target: Path, needed: int) -> None:
+    """Refuse to begin what the disk has no space for.
+
+    Raises
+    ------
+    OutputError
+        If the disk of ``target`` has less than ``needed`` bytes left.
+    """
+    folder = next(folder for folder in target.absolute().parents if folder.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{free / 1e9:.3g} GB free on the disk",
+            expected=f"about {needed / 1e9:.3g} GB for the output",
+            remedy="free some space there, or choose another output folder",
+            file=target,
+        )
+
+
+@contextmanager
+def _explaining(target: Path, beside: Path) -> Iterator[None]:
+    """Say of what the system refused that it was refused, and what to do; all else passes."""
+    try:
+        yield
+    except Exception as problem:
+        explained = _refused_by_the_system(problem, beside)
+        if explained is None:
+            raise
+        found, remedy = explained
+        raise OutputError(
+            found, expected="a folder one may write to, with space for the output", remedy=remedy, file=target
+        ) from problem
+
+
+def _refused_by_the_system(problem: BaseException | None, beside: Path) -> tuple[str, str] | None:
+    while problem is not None:
+        # HDF5 says the number in its text, and h5py does not always hand it on.
+        said = re.search(r"errno = (\d+)", str(problem))
+        number = problem.errno if isinstance(problem, OSError) and problem.errno else said and int(said[1])
+        # Permission may just as well have been missing for what was read.
+        about_output = number not in (errno.EACCES, errno.EPERM) or beside.name in str(problem)
+        if number in _UNWRITABLE and about_output:
+            return _UNWRITABLE[number]
+        problem = problem.__cause__ or problem.__context__
+    return None
 
 
 def _beside(target: Path) -> Path:
@@ -124,10 +248,60 @@ def _beside(target: Path) -> Path:
             remedy="choose another output folder",
             file=target.parent,
         )
-    return target.parent / f".{target.stem}.{uuid.uuid4().hex[:8]}.partial{target.suffix}"
+    _remove_leftovers(target)
+    mark = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return target.parent / f".{target.stem}.{mark}.partial{target.suffix}"
 
 
-def _flush(path: Path) -> None:
+@cache
+def _machine() -> str:
+    """A short word for where process numbers mean the same: this machine, and in it this container."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what is left of this target where the process that wrote it is no more."""
+    if sys.platform == "win32":  # where one cannot ask whether a process lives without ending it
+        return
+    stem, suffix = glob.escape(target.stem), glob.escape(target.suffix)
+    for path in target.parent.glob(f".{stem}.{_machine()}-*.partial{suffix}"):
+        marked = re.search(r"-(\d+)-[0-9a-f]{8}\.partial", path.name)
+        if marked is None or _is_alive(int(marked[1])) or _is_locked(path):
+            continue
+        with suppress(OSError):  # another program may be removing it
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether some program has the file open in the way of HDF5's, which locks what it writes."""
+    if sys.platform == "win32":
+        return False
+    try:
+        with open(os.open(path, os.O_RDONLY), "rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a folder, or a file system without locks
+        return False
+    return False
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file or the entries of a folder are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nwb_mivae.annotation.changed_tables import refuse_changed_tables
+from nwb_mivae.annotation.names import annotations_in
+from nwb_mivae.archive import is_address, parse_address
 from nwb_mivae.errors import AnnotationError
-from nwb_mivae.outputs import sha256_of_file
 from nwb_mivae.sessions.grouping import source_name
+from nwb_mivae.sessions.nwb import as_text
 
 if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
+    from nwb_mivae.sessions.nwb import OpenedFile
 
 __all__ = ["FilePart", "part_of_session"]
 
@@ -29,11 +32,11 @@ class FilePart(NamedTuple):
     n_files : int
         How many the session was read from.
     digest : str
-        SHA-256 of its bytes.
+        SHA-256 of the bytes the session was prepared from, which an annotated file's own are not; empty where unknown.
     cells : ndarray of int64, (n,)
         Which of the session's cells have their ROI or unit in it.
     object_id : str
-        Object id of its NWBFile; empty where unknown.
+        Object id of the NWBFile the session was prepared from; empty where unknown.
     """
 
     number: int
@@ -43,39 +46,112 @@ class FilePart(NamedTuple):
     object_id: str = ""
 
 
-def part_of_session(source: Path, stored: StoredSession) -> FilePart:
-    """Find ``source`` among the files of the session.
+def part_of_session(opened: OpenedFile, stored: StoredSession, *, digest: str) -> FilePart:
+    """Find an open source among the files of the session.
 
-    It is found by its bytes. Of a file whose digest the store does not know (a URL's, or an asset's whose archive has
-    none yet) the ``object_id`` decides, and the name where there is none either.
+    It is found by its bytes, or by the asset it is. Else it may be a file that results were added to before: the
+    annotation inside says which file that was. Of a file whose bytes cannot be compared (a server's, a Zarr folder, or
+    one whose digest the store does not know) the ``object_id`` decides, and the name where there is none either. Of all
+    that are not the same bytes the tables of cells and presentations are compared with what the store knows.
+
+    Parameters
+    ----------
+    opened : OpenedFile
+        The source.
+    stored : StoredSession
+        The session in the clip store.
+    digest : str
+        SHA-256 of the source's bytes; empty where there is none to be had.
 
     Raises
     ------
     AnnotationError
-        If it is none of them: it changed since it was prepared, or is another file.
+        If it is none of them: it changed since it was prepared, or is another file; or if a table was changed.
     """
-    files = stored.source["files"]
-    digest = sha256_of_file(source)
-    fits = [number for number, file in enumerate(files) if file["sha256"] == digest]
-    if not fits:
-        object_id = _object_id(source)
-        for number, file in enumerate(files):
-            if file["sha256"]:
-                continue
-            if object_id and file["object_id"]:
-                fits += [number] if object_id == file["object_id"] else []
-            elif len(files) == 1 or source_name(file["path"]) == source.name:
-                fits.append(number)
+    files: list[Mapping[str, Any]] = list(stored.source["files"])
+    if not digest and opened.asset is not None:
+        digest = opened.asset.digests.get("dandi:sha2-256", "")
+    object_id = as_text(opened.nwbfile.object_id)
+    origins = list(_origins(opened.nwbfile))
+    same = [number for number, file in enumerate(files) if _has_these_bytes(file, digest, opened)]
+    if len(same) == 1:
+        (number,) = same
+        return _part(stored, number, files[number]["sha256"] or digest, object_id)
+    fits = [] if same else [number for number, file in enumerate(files) if _came_from(file, origins)]
+    derived = bool(fits)
+    if not same and not derived and not origins:
+        fits = [number for number, file in enumerate(files) if _may_be(file, digest, object_id, opened, len(files))]
     if len(fits) != 1:
+        # The same file with other contents: what of it changed is more than that it did.
+        for number, file in enumerate(files):
+            if object_id and object_id == file["object_id"]:
+                refuse_changed_tables(opened, stored, _part(stored, number, "", object_id).cells)
         raise AnnotationError(
-            f"bytes with SHA-256 {digest}: the file changed since the session was prepared, or is another one",
+            f"{_says(digest, object_id)}: the file changed since the session was prepared, or is another one",
             expected=" or ".join(_told_by(file) for file in files),
             remedy="prepare the session again, or name the file it was prepared from",
-            file=source,
+            file=opened.location,
         )
     (number,) = fits
+    file = files[number]
+    if derived:
+        known = next(origin for origin in origins if _came_from(file, [origin]))
+        part = _part(stored, number, file["sha256"] or known.sha256, known.object_id or file["object_id"] or "")
+    else:
+        part = _part(stored, number, file["sha256"] or digest, object_id)
+    refuse_changed_tables(opened, stored, part.cells)
+    return part
+
+
+class _Origin(NamedTuple):
+    """What an annotation says of the file it was added to."""
+
+    sha256: str
+    object_id: str
+
+
+def _origins(nwbfile: Any) -> Iterator[_Origin]:
+    # Each annotation names the original and not the copy it was added to, so that no chain has to be followed.
+    for annotation in annotations_in(nwbfile).values():
+        yield _Origin(as_text(annotation.source_sha256), as_text(annotation.source_object_id))
+
+
+def _has_these_bytes(file: Mapping[str, Any], digest: str, opened: OpenedFile) -> bool:
+    if digest and file["sha256"]:
+        return bool(digest == file["sha256"])
+    asset, prepared = opened.asset, str(file["asset"] or "")
+    if asset is None or not is_address(prepared):
+        return False
+    return parse_address(prepared).asset_id == asset.asset_id
+
+
+def _came_from(file: Mapping[str, Any], origins: list[_Origin]) -> bool:
+    for origin in origins:
+        if origin.sha256 and file["sha256"]:
+            if origin.sha256 == file["sha256"]:
+                return True
+        elif origin.object_id and origin.object_id == file["object_id"]:
+            return True
+    return False
+
+
+def _may_be(file: Mapping[str, Any], digest: str, object_id: str, opened: OpenedFile, n_files: int) -> bool:
+    """Whether an unannotated source may be this file, as far as can be told where digests cannot be compared."""
+    if digest and file["sha256"]:
+        return False
+    if object_id and file["object_id"]:
+        return bool(object_id == file["object_id"])
+    return n_files == 1 or source_name(file["path"]) == source_name(opened.location)
+
+
+def _part(stored: StoredSession, number: int, digest: str, object_id: str) -> FilePart:
+    files = stored.source["files"]
     cells = np.flatnonzero(stored.cells["source_file"].to_numpy(dtype=object) == files[number]["path"])
-    return FilePart(number, len(files), digest, cells, _object_id(source))
+    return FilePart(number, len(files), digest, cells, object_id)
+
+
+def _says(digest: str, object_id: str) -> str:
+    return f"bytes with SHA-256 {digest}" if digest else f"the object_id {object_id or '(none)'}"
 
 
 def _told_by(file: Mapping[str, Any]) -> str:
@@ -83,16 +159,3 @@ def _told_by(file: Mapping[str, Any]) -> str:
         return str(file["sha256"])
     name = source_name(file["path"])
     return f"{name} with object_id {file['object_id']}" if file["object_id"] else name
-
-
-def _object_id(source: Path) -> str:
-    """That of the file itself, or nothing where it cannot be read; whoever opens it says why."""
-    import h5py
-
-    from nwb_mivae.sessions.nwb import as_text
-
-    try:
-        with h5py.File(source, "r") as root:
-            return as_text(root.attrs.get("object_id"))
-    except OSError:
-        return ""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nwb_mivae.annotation.names import annotations_in
+from nwb_mivae.annotation.results import Results, refuse_other_weights
 from nwb_mivae.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -14,21 +17,18 @@ if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
     from nwb_mivae.inference.latents import SessionLatents
 
-__all__ = ["refuse_foreign_results", "refuse_paths"]
+__all__ = ["refuse_foreign_results", "refuse_newer_schema", "refuse_output", "refuse_same_weights", "refuse_taken_name"]
 
+_NAMESPACE = "ndx-mivae"
 _TIME_TOLERANCE_IN_SECONDS = 1e-6
 
 
-def refuse_paths(source: Path, out: Path, *, overwrite: bool) -> None:
-    """Refuse a missing source, an output that is the source, and one that exists already."""
-    if not source.is_file():
-        raise AnnotationError(
-            "no such file", expected="the NWB file the session was prepared from", remedy="check the path", file=source
-        )
-    if out.exists() and out.samefile(source):
+def refuse_output(source: Path | None, out: Path, *, overwrite: bool) -> None:
+    """Refuse an output that is the source, and one that exists already; ``source`` is ``None`` on a server."""
+    if source is not None and out.exists() and out.samefile(source):
         raise AnnotationError(
             "an output that is the source itself",
-            expected="another name; sources are never changed",
+            expected="another name; sources are never changed but by form='append'",
             remedy="choose another output path",
             file=out,
         )
@@ -41,16 +41,81 @@ def refuse_paths(source: Path, out: Path, *, overwrite: bool) -> None:
         )
 
 
-def refuse_foreign_results(
-    stored: StoredSession, latents: SessionLatents, attribution: SessionAttribution | None, *, file: Path
-) -> None:
-    """Refuse latents or attribution of another session, or of frames and cells this session does not have."""
-    results: list[tuple[str, SessionLatents | SessionAttribution]] = [("latents", latents)]
+def refuse_newer_schema(source: Path) -> None:
+    """Refuse a local file with results of a later version of the extension than is installed.
+
+    What this version does not know of them would be left out or written as something else, without a word.
+    """
+    from ndx_mivae import __name__ as _  # noqa: F401  # registers the namespace
+    from pynwb import get_type_map
+
+    installed = str(get_type_map().namespace_catalog.get_namespace(_NAMESPACE).version)
+    newer = [version for version in _cached_versions(source) if _order(version) > _order(installed)]
+    if newer:
+        raise AnnotationError(
+            f"results in version {max(newer, key=_order)} of {_NAMESPACE}",
+            expected=f"at most version {installed}, which is installed",
+            remedy=f"install the newer {_NAMESPACE} (and nwb_mivae), then repeat this",
+            file=source,
+            object_path=f"specifications/{_NAMESPACE}",
+        )
+
+
+def _cached_versions(source: Path) -> list[str]:
+    place = f"specifications/{_NAMESPACE}"
+    if source.is_dir():
+        folder = source / place
+        return [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    import h5py
+
+    try:
+        with h5py.File(source, "r") as file:
+            return list(file.get(place, {}))
+    except OSError:  # whoever opens it as NWB says why
+        return []
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"[0-9]+", version))
+
+
+def refuse_taken_name(nwbfile: Any, name: str, *, file: str) -> None:
+    """Refuse a name that a module or lab metadata of the file has."""
+    for place, names in (("processing", nwbfile.processing), ("general", nwbfile.lab_meta_data)):
+        if name in names:
+            raise AnnotationError(
+                f"an object named {name!r}: results are never overwritten",
+                expected="a name that no processing module and no lab metadata has",
+                remedy="choose another name, or none to take the next that is free",
+                file=file,
+                object_path=f"{place}/{name}",
+            )
+
+
+def refuse_same_weights(nwbfile: Any, digest: str, *, file: str) -> None:
+    """Refuse results of weights that the file has results of."""
+    for name, annotation in annotations_in(nwbfile).items():
+        if str(annotation.model.weights_sha256) == digest:
+            raise AnnotationError(
+                f"results of the same weights ({digest[:12]}...) named {name!r}: the file is annotated already",
+                expected="a file without results of these weights",
+                remedy="use the results that are there, or give these a name of their own to have both",
+                file=file,
+                object_path=f"general/{name}/model",
+            )
+
+
+def refuse_foreign_results(results: Results, *, file: str) -> None:
+    """Refuse results of another session or of other weights, or of frames and cells this session does not have."""
+    stored, latents, attribution = results.stored, results.latents, results.attribution
+    for what in ("latents", "attribution", "fingerprints", "subpopulations"):
+        result = getattr(results, what)
+        if result is not None:
+            _refuse_other_session(stored, what, result.session, file)
+    refuse_other_weights(results, file=file)
+    _refuse_other_frames(stored, "latents", latents, file)
     if attribution is not None:
-        results.append(("attribution", attribution))
-    for what, result in results:
-        _refuse_other_session(stored, what, result, file)
-        _refuse_other_frames(stored, what, result, file)
+        _refuse_other_frames(stored, "attribution", attribution, file)
     for name, block in latents.blocks.items():
         for part, values in (("mean", block.mean), ("variance", block.variance)):
             _refuse_shape(f"latents.{name}.{part}", values, (len(latents.time), block.mean.shape[-1]), file)
@@ -79,14 +144,36 @@ def refuse_foreign_results(
             _refuse_shape(f"{where}.pixels", method.pixels, (frames, *method.pixels.shape[1:3]), file)
             expected = (method.pixels_per_latent.shape[0], *method.pixels.shape[1:3])
             _refuse_shape(f"{where}.pixels_per_latent", method.pixels_per_latent, expected, file)
+    _refuse_groups_and_fingerprints(results, file)
 
 
-def _refuse_other_session(
-    stored: StoredSession, what: str, result: SessionLatents | SessionAttribution, file: Path
-) -> None:
-    if result.session != stored.key:
+def _refuse_groups_and_fingerprints(results: Results, file: str) -> None:
+    n_cells, fingerprints, groups = results.stored.n_cells, results.fingerprints, results.subpopulations
+    if fingerprints is not None:
+        lags, values = len(fingerprints.lags_in_seconds), fingerprints.fingerprints
+        _refuse_shape("fingerprints.fingerprints", values, (n_cells, lags, *np.shape(values)[2:3]), file)
+    if groups is not None:
+        _refuse_shape("subpopulations.subpopulation", groups.subpopulation, (n_cells,), file)
+        _refuse_shape("subpopulations.confidence", groups.confidence, (n_cells,), file)
+        _refuse_shape(
+            "subpopulations.profile", groups.profile, (*np.shape(groups.profile)[:1], len(groups.profile_time)), file
+        )
+        if len(groups.subpopulation) and not -1 <= groups.subpopulation.min() <= groups.subpopulation.max() < len(
+            groups.profile
+        ):
+            raise AnnotationError(
+                f"subpopulations {groups.subpopulation.min()} to {groups.subpopulation.max()}",
+                expected=f"-1 (none) to {len(groups.profile) - 1}, the rows of the profile",
+                remedy="compute the subpopulations again",
+                file=file,
+                object_path="subpopulations.subpopulation",
+            )
+
+
+def _refuse_other_session(stored: StoredSession, what: str, session: str, file: str) -> None:
+    if session != stored.key:
         raise AnnotationError(
-            f"{what} of session {result.session!r}",
+            f"{what} of session {session!r}",
             expected=f"session {stored.key!r}",
             remedy=f"give the {what} of the session that is annotated",
             file=file,
@@ -94,7 +181,7 @@ def _refuse_other_session(
 
 
 def _refuse_other_frames(
-    stored: StoredSession, what: str, result: SessionLatents | SessionAttribution, file: Path
+    stored: StoredSession, what: str, result: SessionLatents | SessionAttribution, file: str
 ) -> None:
     rows = np.asarray(result.row)
     for name in ("time", "stop_time", "presentation", "clip"):
@@ -117,7 +204,7 @@ def _refuse_other_frames(
         )  # fmt: skip
 
 
-def _refuse_shape(where: str, values: Any, expected: tuple[int, ...], file: Path) -> None:
+def _refuse_shape(where: str, values: Any, expected: tuple[int, ...], file: str) -> None:
     if np.shape(values) != expected:
         raise AnnotationError(
             f"shape {np.shape(values)}",

@@ -28,7 +28,7 @@ STAGES = {
     "stimulus frames, reading included": "_stage_frames",
     "stimulus frames in order": "_gather_frames",
     "tables": "to_csv",
-    "waiting for the disk": "_flush",
+    "waiting for the disk": "flush_to_disk",
 }
 
 

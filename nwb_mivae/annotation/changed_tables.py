@@ -1,0 +1,118 @@
+"""Whether the tables that results refer to are still those the session was prepared from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nwb_mivae.errors import AnnotationError
+from nwb_mivae.sessions.grouping import SAME_TIME
+from nwb_mivae.sessions.nwb import text_values
+from nwb_mivae.sessions.sample_times import in_seconds
+
+if TYPE_CHECKING:
+    from nwb_mivae.clips import StoredSession
+    from nwb_mivae.sessions.nwb import OpenedFile
+
+__all__ = ["refuse_changed_tables"]
+
+_REMEDY = "annotate the file the session was prepared from, or prepare the session again from this one"
+
+
+def refuse_changed_tables(opened: OpenedFile, stored: StoredSession, cells: npt.NDArray[np.int64]) -> None:
+    """Refuse a file whose tables of cells or presentations are not those the store knows.
+
+    The store knows the rows and ids of the cells that were read, and the start times of the presentations; whatever
+    else a table holds is not looked at.
+
+    Parameters
+    ----------
+    opened : OpenedFile
+        The file.
+    stored : StoredSession
+        The session in the clip store.
+    cells : ndarray of int64, (n,)
+        Which of its cells lie in this file.
+
+    Raises
+    ------
+    AnnotationError
+        Naming the table and the first row that differs.
+    """
+    objects = {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
+    _refuse_changed_cells(opened, stored, cells, objects)
+    _refuse_changed_presentations(opened, stored, objects)
+
+
+def _refuse_changed_cells(
+    opened: OpenedFile, stored: StoredSession, cells: npt.NDArray[np.int64], objects: dict[str, Any]
+) -> None:
+    of_file = stored.cells.iloc[cells]
+    # Cells whose table no path names are told of where the results are added, which needs the table anyhow.
+    for path, rows_of_table in of_file[of_file["source_path"] != ""].groupby("source_path", sort=False):
+        rows = rows_of_table["source_row"].to_numpy(dtype=np.int64)
+        known = text_values(rows_of_table["id"])
+        table = objects.get(str(path))
+        if table is None or not hasattr(table, "id"):
+            raise _changed(opened, str(path), "no table of cells", f"one with the ids of {len(rows)} cells")
+        ids = np.asarray(table.id[:])
+        if (rows.min() if len(rows) else 0) < 0 or (rows.max() if len(rows) else -1) >= len(ids):
+            raise _changed(
+                opened,
+                str(path),
+                f"a table of {len(ids)} rows",
+                f"at least {int(rows.max()) + 1}, as the store knows it",
+            )
+        differ = np.flatnonzero(text_values(ids[rows]) != known)
+        if len(differ):
+            first = differ[np.argmin(rows[differ])]
+            raise _changed(
+                opened,
+                str(path),
+                f"id {ids[rows[first]]} in row {rows[first]}, and {len(differ)} of {len(rows)} cells with another id",
+                f"id {known[first]} there, as when the session was prepared",
+            )
+
+
+def _refuse_changed_presentations(opened: OpenedFile, stored: StoredSession, objects: dict[str, Any]) -> None:
+    shown = stored.presentations
+    for path, presentations in shown[shown["source_path"] != ""].groupby("source_path", sort=False):
+        table = objects.get(str(path))
+        if table is None and len(stored.source["files"]) > 1:
+            continue  # what was shown was read from another file of the session
+        if table is None:
+            raise _changed(opened, str(path), "no such object", "the presentations the session was prepared from")
+        if "start_time" not in getattr(table, "colnames", ()):
+            continue  # a series, whose samples are onsets or files and stay what they are
+        # A row may have been told frame by frame, and begins with its first.
+        begins = presentations[presentations["source_row"] >= 0].groupby("source_row")["start_time"].min()
+        rows, expected = begins.index.to_numpy(dtype=np.int64), begins.to_numpy(dtype=np.float64)
+        (starts,) = in_seconds(opened, table, np.asarray(table["start_time"].data[:], dtype=np.float64))
+        if len(rows) and rows.max() >= len(starts):
+            raise _too_short(opened, str(path), len(starts), rows)
+        apart = ~(np.abs(starts[rows] - expected) <= SAME_TIME)
+        if apart.any():
+            row = rows[apart][0]
+            raise _changed(
+                opened,
+                str(path),
+                f"a presentation at {starts[row]:.6g} s in row {row}, and {int(apart.sum())} of {len(rows)} at other "
+                "times",
+                f"one at {expected[apart][0]:.6g} s, as when the session was prepared",
+            )
+
+
+def _too_short(opened: OpenedFile, path: str, n_rows: int, rows: npt.NDArray[np.int64]) -> AnnotationError:
+    return _changed(opened, path, f"a table of {n_rows} rows", f"at least {rows.max() + 1}, as the store knows it")
+
+
+def _changed(opened: OpenedFile, path: str, found: str, expected: str) -> AnnotationError:
+    return AnnotationError(
+        f"{found}: the table changed since the session was prepared",
+        expected=expected,
+        remedy=_REMEDY,
+        file=opened.location,
+        object_path=path,
+    )
