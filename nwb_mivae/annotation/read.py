@@ -1,20 +1,27 @@
-"""Annotations read back from an NWB file, as arrays and tables; the ``ndx-mivae`` package need not be installed."""
+"""Annotations read back from an NWB file; the ``ndx-mivae`` package need not be installed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nwb_mivae.annotation.names import ENCODED_FRAMES, MODULE
-from nwb_mivae.annotation.record import ModelRecord, TrainingSession
+from nwb_mivae.annotation.annotations import (
+    AnnotatedAttribution,
+    AnnotatedFingerprints,
+    AnnotatedSubpopulations,
+    Annotations,
+    PresentationPosterior,
+)
+from nwb_mivae.annotation.names import ENCODED_FRAMES, annotations_in
+from nwb_mivae.annotation.record import ASSET_PARTS, ModelRecord, TrainingSession, asset_parts
+from nwb_mivae.annotation.schema import newer_schema, refuse_newer_schema, warn_of_newer_schema
 from nwb_mivae.attribution.result import MethodAttribution
-from nwb_mivae.errors import AnnotationError
+from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.inference.latents import LatentBlock
 
 if TYPE_CHECKING:
@@ -22,97 +29,14 @@ if TYPE_CHECKING:
 
     from nwb_mivae.sessions.nwb import OpenedFile
 
-__all__ = ["AnnotatedAttribution", "Annotations", "PresentationPosterior", "read_annotations"]
+__all__ = ["annotation_names", "read_annotations"]
 
 
-class PresentationPosterior(NamedTuple):
-    """Posterior of one block by presentation.
-
-    Attributes
-    ----------
-    block : str
-        Name of the latent block.
-    table : str
-        Path of the presentation table in the file.
-    rows : ndarray of int64, (P,)
-        Rows of that table.
-    offsets : ndarray of float64, (B,)
-        Start of each bin, seconds from the onset of the presentation.
-    mean, variance : ndarray of float32, (P, B, latents)
-        NaN where no frame was encoded.
-    """
-
-    block: str
-    table: str
-    rows: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.float64]
-    mean: npt.NDArray[np.float32]
-    variance: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class AnnotatedAttribution:
-    """Attribution of F frames to N cells and H x W pixels.
-
-    Attributes
-    ----------
-    time : ndarray of float64, (F,)
-        Onset of each frame, seconds.
-    cells : DataFrame
-        N rows: ``source_path`` and ``source_row`` of each cell's table and row in the file.
-    methods : mapping of str to MethodAttribution
-        By method; columns in the order of ``cells``.
-    settings : mapping
-        Settings of the attribution.
-    """
-
-    time: npt.NDArray[np.float64]
-    cells: pd.DataFrame
-    methods: Mapping[str, MethodAttribution]
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """What :func:`annotate` added to a file, in memory.
-
-    Attributes
-    ----------
-    model : ModelRecord
-        The model.
-    source : mapping of str to str
-        ``file_name``, ``sha256``, ``object_id`` and ``asset`` of the file the results were added to.
-    context : mapping
-        What the model saw of this animal: ``{"clips": int, "minutes": float}``.
-    frames : DataFrame
-        One row per encoded frame: ``start_time``, ``stop_time`` in seconds, ``clip``, ``split``.
-    blocks : mapping of str to LatentBlock
-        Posterior mean and variance, (frames, latents), by block.
-    presentations : list of PresentationPosterior
-        The same by presentation, for every presentation table of the source.
-    attribution : AnnotatedAttribution or None
-        Attribution, if there is one.
-    """
-
-    model: ModelRecord
-    source: Mapping[str, str]
-    context: Mapping[str, Any]
-    frames: pd.DataFrame
-    blocks: Mapping[str, LatentBlock]
-    presentations: list[PresentationPosterior]
-    attribution: AnnotatedAttribution | None
-
-
-def read_annotations(path: str | PathLike[str]) -> Annotations:
-    """Read the results in an annotated NWB file.
-
-    Everything is read by name and neurodata type through the specification inside the file, so that the result is the
-    same with and without the ``ndx-mivae`` package.
+def annotation_names(path: str | PathLike[str]) -> list[str]:
+    """Names of the results in an NWB file, in order; none in a file that was never annotated.
 
     Raises
     ------
-    AnnotationError
-        If the file holds no annotation of this package.
     SessionError
         If the file cannot be read as NWB.
     """
@@ -120,97 +44,345 @@ def read_annotations(path: str | PathLike[str]) -> Annotations:
 
     opened = open_nwb(path)
     try:
-        return _read(opened)
+        return sorted(annotations_in(opened.nwbfile))
     finally:
         opened.close()
 
 
-def _read(opened: OpenedFile) -> Annotations:
-    nwbfile = opened.nwbfile
-    if MODULE not in nwbfile.processing or MODULE not in nwbfile.lab_meta_data:
+def read_annotations(path: str | PathLike[str], name: str | None = None) -> Annotations:
+    """Read the results in an annotated NWB file, HDF5 or Zarr.
+
+    Everything is read by name and neurodata type through the specification inside the file, so that the result is the
+    same with and without the ``ndx-mivae`` package. Of attribution only the attributed frames are held in memory.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, the Zarr folder, or the address of one in a DANDI archive.
+    name : str, optional
+        Which result, where the file has several.
+
+    Warns
+    -----
+    UserWarning
+        If a newer version of the extension wrote the annotation, and all that is known of here could be read.
+
+    Raises
+    ------
+    AnnotationError
+        If the file holds no annotation of this package, several and no ``name`` is given, or one that is damaged or
+        too new to be read.
+    SessionError
+        If the file cannot be read as NWB.
+    """
+    from nwb_mivae.sessions.nwb import open_nwb
+
+    with refuse_newer_schema(path):
+        opened = open_nwb(path)
+    try:
+        name = _name_of_one(opened, name)
+        newer = newer_schema(opened)
+        try:
+            annotations = _Reader(opened, name, newer=newer is not None).read()
+        except NwbMivaeError:
+            raise
+        except Exception as problem:  # hdmf, h5py and zarr raise every builtin there is for what is damaged
+            opened.raise_if_broken()
+            raise AnnotationError(
+                f"an annotation that cannot be read ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
+                expected="an annotation as `nwb-mivae annotate` writes it",
+                remedy=_UPDATE if newer else _DAMAGED,
+                file=opened.location,
+                object_path=f"processing/{name}",
+            ) from problem
+    finally:
+        opened.close()
+    if newer:
+        warn_of_newer_schema(newer, opened.location)
+    return annotations
+
+
+def _name_of_one(opened: OpenedFile, name: str | None) -> str:
+    names = sorted(annotations_in(opened.nwbfile))
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name is not None and name in names and name in opened.nwbfile.processing:
+        return name
+    if name is None and names:
         raise AnnotationError(
-            f"no processing module and lab metadata named {MODULE!r}",
-            expected="a file written by `nwb-mivae annotate`",
-            remedy="annotate the file first",
+            f"{len(names)} results",
+            expected="one, or the name of one",
+            remedy=f"name one of them: {', '.join(names)}",
             file=opened.location,
-            object_path=f"processing/{MODULE}",
         )
-    interfaces = nwbfile.processing[MODULE].data_interfaces
-    by_type: dict[str, list[Any]] = {}
-    for item in interfaces.values():
-        by_type.setdefault(type(item).__name__, []).append(item)
-    metadata = nwbfile.lab_meta_data[MODULE]
-    return Annotations(
-        model=_model(metadata.model),
-        source={
-            "file_name": metadata.source_file_name or "",
-            "sha256": metadata.source_sha256 or "",
-            "object_id": metadata.source_object_id or "",
-            "asset": metadata.source_dandi_asset or "",
-        },
-        context={"clips": int(metadata.context_clips), "minutes": float(metadata.context_in_minutes)},
-        frames=interfaces[ENCODED_FRAMES].to_dataframe().reset_index(drop=True),
-        blocks={series.space: LatentBlock(series.data[:], series.variance[:]) for series in by_type["LatentSeries"]},
-        presentations=[_presentation(opened, table) for table in by_type.get("PresentationLatents", [])],
-        attribution=_attribution(opened, by_type),
+    wanted = f" named {name!r}" if name is not None else ""
+    if name in names:
+        found, remedy = f"lab metadata of an annotation{wanted} and no processing module of that name", _DAMAGED
+    else:
+        found = f"no annotation{wanted}"
+        remedy = f"name one of {', '.join(names)}" if names else "annotate the file first"
+    raise AnnotationError(
+        found,
+        expected="a file written by `nwb-mivae annotate`",
+        remedy=remedy,
+        file=opened.location,
+        object_path=f"processing/{name or 'mivae'}",
     )
 
 
-def _model(model: Any) -> ModelRecord:
-    rows = model.training_sessions.to_dataframe()
-    names = ("identifier", "source_object_id", "subject_id", "file_name", "sha256", "dandi_asset")
-    return ModelRecord(
-        name=model.model_name,
-        code_version=model.code_version,
-        weights_sha256=model.weights_sha256,
-        configuration=str(model.config),
-        training_sessions=tuple(TrainingSession(*map(str, row)) for row in zip(*(rows[n] for n in names), strict=True)),
+_DAMAGED = "annotate the source again: this annotation is damaged"
+_UPDATE = "update nwb_mivae and ndx-mivae: a newer version wrote this annotation"
+_CELLS = {"RoiAttributionSeries": "rois", "UnitAttributionSeries": "units"}
+
+
+class _Reader:
+    """Reads one result of an open file; what must be there and is not is refused by its path."""
+
+    def __init__(self, opened: OpenedFile, name: str, *, newer: bool) -> None:
+        self.opened, self.name, self.newer = opened, name, newer
+        self.metadata = opened.nwbfile.lab_meta_data[name]
+        self.interfaces = opened.nwbfile.processing[name].data_interfaces
+
+    def read(self) -> Annotations:
+        metrics = next(iter(self.of_type("AlignmentMetricsTable")), None)
+        frames = self.frames()
+        return Annotations(
+            name=self.name,
+            # Version 0.1.0 made copies only.
+            form=self.text(self.metadata, "form") or "copy",
+            code_version=self.text(self.metadata, "code_version"),
+            created=self.text(self.metadata, "created"),
+            model=self.model(),
+            source=self.source(),
+            context={
+                "clips": int(getattr(self.metadata, "context_clips", None) or 0),
+                "minutes": float(getattr(self.metadata, "context_in_minutes", None) or 0.0),
+            },
+            frames=frames,
+            blocks=self.blocks(len(frames)),
+            presentations=[self.presentation(latents) for latents in self.of_type("PresentationLatents")],
+            attribution=self.attribution(),
+            fingerprints=self.fingerprints(),
+            subpopulations=self.subpopulations(),
+            metrics=None if metrics is None else metrics.to_dataframe().reset_index(drop=True),
+            metrics_settings={} if metrics is None else self.settings(metrics),
+        )
+
+    def of_type(self, *kinds: str) -> list[Any]:
+        """Objects of these neurodata types. Without the package their classes are made from the file's own words."""
+        return [item for item in self.interfaces.values() if type(item).__name__ in kinds]
+
+    def refusal(self, found: str, object_path: str) -> AnnotationError:
+        return AnnotationError(
+            found,
+            expected="all that `nwb-mivae annotate` writes",
+            remedy=_UPDATE if self.newer else _DAMAGED,
+            file=self.opened.location,
+            object_path=object_path,
+        )
+
+    def part(self, item: Any, name: str) -> Any:
+        """A dataset, link or child that must be there."""
+        value = getattr(item, name, None)
+        if value is None:
+            raise self.refusal(f"no {name}", f"{self.opened.path_of(item)}/{name}")
+        return value
+
+    def text(self, item: Any, name: str) -> str:
+        return str(getattr(item, name, None) or "")
+
+    def settings(self, item: Any) -> dict[str, Any]:
+        return dict(json.loads(self.text(item, "settings") or "{}"))
+
+    def agree(self, item: Any, what: str, found: Sequence[int], expected: Sequence[int]) -> None:
+        if tuple(found) != tuple(expected):
+            raise self.refusal(
+                f"{what} of shape {tuple(found)} where {tuple(expected)} belongs", self.opened.path_of(item)
+            )
+
+    def model(self) -> ModelRecord:
+        model = self.part(self.metadata, "model")
+        rows = self.part(model, "training_sessions").to_dataframe()
+        return ModelRecord(
+            name=str(self.part(model, "model_name")),
+            code_version=str(self.part(model, "code_version")),
+            weights_sha256=str(self.part(model, "weights_sha256")),
+            configuration=str(self.part(model, "config")),
+            training_sessions=tuple(_training_session(row) for row in rows.to_dict("records")),
+        )
+
+    def source(self) -> dict[str, str]:
+        names = ("file_name", "identifier", "sha256", "object_id", *ASSET_PARTS)
+        texts = {name: self.text(self.metadata, f"source_{name}") for name in names}
+        old = self.text(self.metadata, "source_dandi_asset")
+        return texts | (asset_parts(old) if old and not any(texts[name] for name in ASSET_PARTS) else {})
+
+    def frames(self) -> pd.DataFrame:
+        import pandas as pd
+
+        table = self.interfaces.get(ENCODED_FRAMES)
+        if table is not None:
+            return table.to_dataframe().reset_index(drop=True)
+        # Written with the extension, but not by this package: the latents have times of their own.
+        series = self.of_type("LatentSeries")
+        if not series:
+            raise self.refusal("no latents", f"processing/{self.name}")
+        return pd.DataFrame({"start_time": np.asarray(series[0].get_timestamps()[:], dtype=np.float64)})
+
+    def blocks(self, n_frames: int) -> dict[str, LatentBlock]:
+        found = {}
+        for series in self.of_type("LatentSeries"):
+            mean, variance = self.part(series, "data")[:], self.part(series, "variance")[:]
+            self.agree(series, "variance", variance.shape, mean.shape)
+            self.agree(series, "data", mean.shape[:1], (n_frames,))
+            found[str(self.part(series, "space"))] = LatentBlock(mean, variance)
+        if not found:
+            raise self.refusal("no latents", f"processing/{self.name}")
+        return found
+
+    def presentation(self, latents: Any) -> PresentationPosterior:
+        region = self.part(latents, "presentations")
+        mean, variance = self.part(latents, "mean")[:], self.part(latents, "variance")[:]
+        offsets = np.asarray(self.part(latents, "bin_offsets_in_seconds")[:], dtype=np.float64)
+        rows = np.asarray(region.data[:], dtype=np.int64)
+        self.agree(latents, "variance", variance.shape, mean.shape)
+        self.agree(latents, "mean", mean.shape[:2], (len(rows), len(offsets)))
+        return PresentationPosterior(
+            block=str(self.part(latents, "space")),
+            table=self.opened.path_of(region.table),
+            rows=rows,
+            offsets=offsets,
+            mean=mean,
+            variance=variance,
+        )
+
+    def cells(self, item: Any, name: str, n_cells: int) -> pd.DataFrame:
+        """Which cells a result is about, in its order."""
+        import pandas as pd
+
+        region = self.part(item, name)
+        rows = np.asarray(region.data[:], dtype=np.int64)
+        self.agree(item, name, rows.shape, (n_cells,))
+        ids = np.asarray(region.table.id.data[:])
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(ids)):
+            raise self.refusal(f"rows up to {rows.max()} of a table of {len(ids)}", self.opened.path_of(item))
+        return pd.DataFrame(
+            {"source_path": self.opened.path_of(region.table), "source_row": rows, "id": ids[rows]}
+        ).astype({"source_path": object})
+
+    def fingerprints(self) -> AnnotatedFingerprints | None:
+        found = self.of_type("FunctionalFingerprints")
+        if not found:
+            return None
+        values = [self.part(each, "data")[:] for each in found]
+        lags = np.asarray(self.part(found[0], "lags_in_seconds")[:], dtype=np.float64)
+        for each, data in zip(found, values, strict=True):
+            self.agree(each, "data", data.shape[1:], (len(lags), *values[0].shape[2:]))
+        return AnnotatedFingerprints(
+            cells=_stacked(self.cells(each, "cells", len(data)) for each, data in zip(found, values, strict=True)),
+            fingerprints=np.concatenate(values),
+            lags_in_seconds=lags,
+            method=str(self.part(found[0], "method")),
+            settings=self.settings(found[0]),
+        )
+
+    def subpopulations(self) -> AnnotatedSubpopulations | None:
+        found = self.of_type("Subpopulations")
+        if not found:
+            return None
+        groups = [np.asarray(self.part(each, "subpopulation")[:], dtype=np.int64) for each in found]
+        # The subpopulations are the session's, so every object has the same table of them.
+        table = self.part(found[0], "table")
+        profile = np.asarray(table["profile"].data[:], dtype=np.float32)
+        time = np.asarray(self.part(found[0], "bin_offsets_in_seconds")[:], dtype=np.float64)
+        self.agree(table, "profile", profile.shape[1:], time.shape)
+        settings = self.settings(found[0])
+        return AnnotatedSubpopulations(
+            cells=_stacked(self.cells(each, "cells", len(group)) for each, group in zip(found, groups, strict=True)),
+            subpopulation=np.concatenate(groups),
+            confidence=np.concatenate([self.confidence(each, len(g)) for each, g in zip(found, groups, strict=True)]),
+            profile=profile,
+            profile_time=time,
+            statistics=table.to_dataframe(exclude={"profile"}).reset_index(drop=True),
+            method=str(self.part(found[0], "method")),
+            attribution_method=str(settings.pop("attribution_method", "")),
+            settings=settings,
+        )
+
+    def confidence(self, item: Any, n_cells: int) -> npt.NDArray[np.float32]:
+        stored = getattr(item, "confidence", None)
+        values = np.full(n_cells, np.nan) if stored is None else stored[:]
+        self.agree(item, "confidence", values.shape, (n_cells,))
+        return np.asarray(values, dtype=np.float32)
+
+    def attribution(self) -> AnnotatedAttribution | None:
+        of_pixels, of_cells = self.of_type("StimulusAttributionSeries"), self.of_type(*_CELLS)
+        if not of_pixels:
+            return None
+        # Methods cover the same frames and cells; the values of the smallest frames tell soonest which they are.
+        smallest = min((*of_pixels, *of_cells), key=lambda series: int(np.prod(self.part(series, "data").shape[1:])))
+        known = _rows_with_values(smallest.data)
+        methods, cells = {}, [_no_cells()]
+        for pixels in of_pixels:
+            method = str(self.part(pixels, "method"))
+            mine = [series for series in of_cells if self.part(series, "method") == method]
+            for series in (*mine, pixels):
+                self.agree(series, "data", series.data.shape[:1], smallest.data.shape[:1])
+                self.agree(series, "per_latent", self.part(series, "per_latent").shape[1:], series.data.shape[1:])
+            # A file of a session may have none of its cells.
+            frames, latents = np.zeros((len(known), 0), np.float32), np.zeros((len(pixels.per_latent), 0), np.float32)
+            methods[method] = MethodAttribution(
+                neurons=np.concatenate([frames, *(_rows(series.data, known) for series in mine)], axis=1),
+                neurons_per_latent=np.concatenate([latents, *(series.per_latent[:] for series in mine)], axis=1),
+                pixels=_rows(pixels.data, known),
+                pixels_per_latent=pixels.per_latent[:],
+            )
+            cells = [self.cells(series, _CELLS[type(series).__name__], series.data.shape[1]) for series in mine]
+        return AnnotatedAttribution(
+            time=np.asarray(of_pixels[0].get_timestamps()[:], dtype=np.float64)[known],
+            cells=_stacked(cells),
+            methods=methods,
+            settings=self.settings(of_pixels[0]),
+        )
+
+
+def _training_session(row: Mapping[Any, Any]) -> TrainingSession:
+    texts = {str(name): str(value or "") for name, value in row.items()}
+    # Version 0.1.0 wrote where an asset lies as one text.
+    parts = {name: texts.get(name, "") for name in ASSET_PARTS}
+    if not any(parts.values()):
+        parts = asset_parts(texts.get("dandi_asset", ""))
+    known = ("identifier", "subject_id", "file_name", "sha256")
+    return TrainingSession(
+        object_id=texts.get("source_object_id", ""), **{name: texts.get(name, "") for name in known}, **parts
     )
 
 
-def _presentation(opened: OpenedFile, latents: Any) -> PresentationPosterior:
-    region = latents.presentations
-    return PresentationPosterior(
-        block=latents.space,
-        table=opened.path_of(region.table),
-        rows=np.asarray(region.data[:], dtype=np.int64),
-        offsets=np.asarray(latents.bin_offsets_in_seconds[:], dtype=np.float64),
-        mean=latents.mean[:],
-        variance=latents.variance[:],
-    )
-
-
-def _attribution(opened: OpenedFile, by_type: Mapping[str, list[Any]]) -> AnnotatedAttribution | None:
+def _no_cells() -> pd.DataFrame:
     import pandas as pd
 
-    regions = {"RoiAttributionSeries": "rois", "UnitAttributionSeries": "units"}
-    of_cells = [(series, getattr(series, name)) for kind, name in regions.items() for series in by_type.get(kind, [])]
-    of_pixels = by_type.get("StimulusAttributionSeries", [])
-    if not of_pixels:
-        return None
-    methods = {}
-    for pixels in of_pixels:
-        mine = [(series, region) for series, region in of_cells if series.method == pixels.method]
-        # A file of a session may have none of its cells.
-        none = np.zeros((pixels.data.shape[0], 0), np.float32)
-        neurons = np.concatenate([none, *(series.data[:] for series, _ in mine)], axis=1)
-        known = ~np.isnan(neurons).all(axis=1) if mine else ~np.isnan(pixels.data[:, 0, 0])
-        none = np.zeros((pixels.per_latent.shape[0], 0), np.float32)
-        methods[pixels.method] = MethodAttribution(
-            neurons=neurons[known],
-            neurons_per_latent=np.concatenate([none, *(series.per_latent[:] for series, _ in mine)], axis=1),
-            pixels=pixels.data[known],
-            pixels_per_latent=pixels.per_latent[:],
-        )
-    # Methods cover the same frames and cells, so those of the last one are everybody's.
-    cells = [pd.DataFrame({"source_path": np.zeros(0, dtype=object), "source_row": np.zeros(0, dtype=np.int64)})]
-    cells += [
-        pd.DataFrame({"source_path": opened.path_of(region.table), "source_row": np.asarray(region.data[:])})
-        for _, region in mine
-    ]
-    return AnnotatedAttribution(
-        time=np.asarray(pixels.get_timestamps()[:], dtype=np.float64)[known],
-        cells=pd.concat(cells, ignore_index=True),
-        methods=methods,
-        settings=json.loads(pixels.settings),
-    )
+    none = np.zeros(0, dtype=np.int64)
+    return pd.DataFrame({"source_path": np.zeros(0, dtype=object), "source_row": none, "id": none})
+
+
+def _stacked(cells: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([*cells] or [_no_cells()], ignore_index=True)
+
+
+def _rows_with_values(data: Any) -> npt.NDArray[np.int64]:
+    """Rows that are not all NaN; of a large array only a chunk is in memory at a time."""
+    step = data.chunks[0] if data.chunks else max(1, len(data))
+    found = []
+    for first in range(0, len(data), step):
+        piece = data[first : first + step].reshape(-1, int(np.prod(data.shape[1:])))
+        found.append(first + np.flatnonzero(~np.isnan(piece).all(axis=1)))
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def _rows(data: Any, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Some rows of an array on disk, each run of neighbours at once."""
+    none = np.zeros((0, *data.shape[1:]), np.float32)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return np.concatenate([none, *(data[run[0] : run[-1] + 1] for run in runs if len(run))])

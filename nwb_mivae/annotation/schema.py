@@ -1,0 +1,91 @@
+"""Versions of the extension's schema: that of a file, the one known here, and what a newer one means for reading."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nwb_mivae.archive import is_remote
+from nwb_mivae.errors import AnnotationError, SessionError
+
+if TYPE_CHECKING:
+    from nwb_mivae.sessions.nwb import OpenedFile
+
+__all__ = ["KNOWN_SCHEMA", "newer_schema", "refuse_newer_schema", "warn_of_newer_schema"]
+
+#: Version of ``ndx-mivae`` that annotations are written with and read by.
+KNOWN_SCHEMA = "0.2.0"
+
+_NAMESPACE = "specifications/ndx-mivae"
+
+
+def newer_schema(opened: OpenedFile) -> str | None:
+    """The version of the schema in a file, where it is newer than the one known here."""
+    return _newest(opened.io._file)
+
+
+def warn_of_newer_schema(version: str, location: str) -> None:
+    """Say that a newer version wrote an annotation, and that it could be read all the same."""
+    warnings.warn(
+        f"{location}: annotated with version {version} of the ndx-mivae schema, newer than {KNOWN_SCHEMA}, which this "
+        "version of nwb_mivae knows; all that it knows of was read. Update nwb_mivae to read the rest.",
+        stacklevel=3,
+    )
+
+
+@contextmanager
+def refuse_newer_schema(path: str | PathLike[str]) -> Iterator[None]:
+    """Where a file cannot be opened, tell whether that is because its schema is too new.
+
+    Raises
+    ------
+    AnnotationError
+        In place of the ``SessionError``, if so.
+    """
+    try:
+        yield
+    except SessionError as problem:
+        version = _newest_of_file(fspath(path))
+        if version is None:
+            raise
+        raise AnnotationError(
+            f"version {version} of the ndx-mivae schema, with something that version {KNOWN_SCHEMA} does not have "
+            f"({problem.found})",
+            expected=f"an annotation of version {KNOWN_SCHEMA} or older",
+            remedy="update nwb_mivae and ndx-mivae",
+            file=path,
+            object_path=problem.object_path,
+        ) from problem
+
+
+def _newest_of_file(path: str) -> str | None:
+    import h5py
+
+    if is_remote(path) or not Path(path).exists():
+        return None
+    if Path(path).is_dir():
+        folder = Path(path) / _NAMESPACE
+        return _newer_of(each.name for each in folder.iterdir()) if folder.is_dir() else None
+    try:
+        with h5py.File(path, "r") as root:
+            return _newest(root)
+    except OSError:
+        return None
+
+
+def _newest(root: Any) -> str | None:
+    return _newer_of(root[_NAMESPACE].keys()) if _NAMESPACE in root else None
+
+
+def _newer_of(versions: Any) -> str | None:
+    newest = max(versions, key=_numbers, default=KNOWN_SCHEMA)
+    return str(newest) if _numbers(newest) > _numbers(KNOWN_SCHEMA) else None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
