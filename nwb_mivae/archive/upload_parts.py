@@ -62,14 +62,14 @@ def send_bytes(
     Raises
     ------
     ArchiveError
-        If the storage fails, what arrived is not what was sent, or the file changed.
+        If the storage fails, what arrived is not what was sent, or the file changed meanwhile.
     """
+    size = sum(part.size for part in digest.get_parts())
+    if file.stat().st_size != size:
+        raise _changed(f"{file.stat().st_size:,} bytes, which were {size:,} before", file)
     stated = {"algorithm": "dandi:dandi-etag", "value": digest.as_str()}
     try:
-        begun = client.post(
-            "/uploads/initialize/",
-            json={"contentSize": file.stat().st_size, "digest": stated, "dandiset": dandiset},
-        )
+        begun = client.post("/uploads/initialize/", json={"contentSize": size, "digest": stated, "dandiset": dandiset})
     except requests.HTTPError as problem:
         if problem.response is None or problem.response.status_code != 409:
             raise
@@ -166,12 +166,8 @@ class _Storage:
 
     def _refuse_digest(self, stated: str, expected: str, what: str) -> None:
         if stated.strip('"') != expected:
-            raise ArchiveError(
-                f"other bytes of {what} in the storage ({stated or 'no digest'} instead of {expected}): they were "
-                "damaged on the way, or the file changed meanwhile",
-                expected="the bytes of the file",
-                remedy="leave the file as it is and repeat the command",
-                file=self._file,
+            raise _changed(
+                f"other bytes of {what} in the storage, {stated or 'no digest'} instead of {expected}", self._file
             )
 
 
@@ -212,6 +208,8 @@ class _Part(io.RawIOBase):
             self._since, self._before = time.monotonic(), self._position
         self._stream.seek(self._offset + self._position)
         piece = self._stream.read(min(len(buffer), self._size - self._position))
+        if not piece and self._position < self._size:
+            raise _changed("fewer bytes than before", Path(self._stream.name))
         buffer[: len(piece)] = piece
         self._position += len(piece)
         return len(piece)
@@ -229,6 +227,15 @@ def _etag_in(answer: str) -> str:
         return ""
     namespace = re.match(r"\{.*?\}", root.tag)
     return (root.findtext(f"{namespace[0] if namespace else ''}ETag") or "").strip()
+
+
+def _changed(found: str, file: Path) -> ArchiveError:
+    return ArchiveError(
+        f"a file that changed, or was damaged on the way ({found})",
+        expected="the bytes that were planned to be sent",
+        remedy="leave the file as it is and repeat the command",
+        file=file,
+    )
 
 
 def _disagreement(found: str, file: Path) -> ArchiveError:

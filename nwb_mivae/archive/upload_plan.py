@@ -150,6 +150,8 @@ def plan_upload(
     ordered = sorted(files, key=lambda file: file.path)
     for file in ordered:
         checked_asset_path(file.path, address=str(file.file))
+        # Read now: what is sent later must be what was planned.
+        file.digest, file.size  # noqa: B018
     if dandiset is None:
         check_metadata(metadata, metadata)
         planned = tuple(PlannedFile(file, "send") for file in ordered)

@@ -118,6 +118,16 @@ class StubArchive:
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
+            # The half that takes things (stub_uploads.py) is asked by these; the reading half refuses them.
+            def do_POST(self) -> None:
+                self.do_GET()
+
+            def do_PUT(self) -> None:
+                self.do_GET()
+
+            def do_DELETE(self) -> None:
+                self.do_GET()
+
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
@@ -175,6 +185,9 @@ class StubArchive:
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(request.path)
+        if request.command not in ("GET", "HEAD"):
+            self._send(request, 405, b'{"detail": "Method not allowed."}')
+            return
         if self.answer is not None:
             self._send(request, *self.answer)
             return
