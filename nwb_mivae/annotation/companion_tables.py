@@ -249,10 +249,10 @@ def _indices_and_values(column: VectorData) -> tuple[list[VectorIndex], VectorDa
     return indices, column
 
 
-def _ends_of_spikes(source: DynamicTable) -> npt.NDArray[Any]:
+def _ends_of_spikes(source: DynamicTable) -> npt.NDArray[Any] | None:
     """Where each unit's spikes end: a column that is ragged in the same way has a value for every spike."""
     if not isinstance(source, Units) or source.spike_times_index is None:
-        return np.zeros(0)
+        return None
     return np.asarray(source.spike_times_index.data[:])
 
 

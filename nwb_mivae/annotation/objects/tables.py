@@ -29,8 +29,9 @@ class CellTable(NamedTuple):
     ----------
     path : str
         Path of the table in the source.
-    table : PlaneSegmentation or Units
-        The table in the file that is written.
+    table : PlaneSegmentation, Units or DynamicTable
+        The table in the file that is written; a companion's, of units whose spike times stayed in the source, is a
+        plain DynamicTable.
     cells : ndarray of int64, (n,)
         Which of the session's cells they are.
     rows : ndarray of int64, (n,)
@@ -48,7 +49,7 @@ class CellTable(NamedTuple):
     @property
     def are_units(self) -> bool:
         """Whether the cells are sorted units; else they are ROIs."""
-        return isinstance(self.table, Units)
+        return not isinstance(self.table, PlaneSegmentation)
 
     def region(self, name: str, description: str) -> DynamicTableRegion:
         """A new reference to the rows, in the order of ``cells``."""
@@ -70,7 +71,7 @@ def cell_tables(stored: StoredSession, part: FilePart, objects: Mapping[str, Any
     for path, name in names.items():
         cells = part.cells[paths[part.cells] == path]
         table, rows = table_at(objects, path, file), source_rows[cells]
-        if not isinstance(table, PlaneSegmentation | Units):
+        if not isinstance(table, PlaneSegmentation | Units) and type(table) is not DynamicTable:
             raise AnnotationError(
                 f"cells in a {type(table).__name__}",
                 expected="a PlaneSegmentation or the Units table",
