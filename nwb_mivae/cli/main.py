@@ -11,6 +11,7 @@ import typer
 
 from nwb_mivae.cli.annotate import annotate
 from nwb_mivae.cli.attribute import attribute
+from nwb_mivae.cli.check import check
 from nwb_mivae.cli.demo import demo
 from nwb_mivae.cli.download import download
 from nwb_mivae.cli.evaluate import evaluate
@@ -32,7 +33,7 @@ application = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (simulate, find, download, inspect, prepare, train, evaluate, attribute, annotate, report, demo):
+for command in (simulate, find, download, inspect, prepare, train, evaluate, attribute, annotate, check, report, demo):
     application.command()(command)
 
 
@@ -69,6 +70,7 @@ def about(
         nwb-mivae evaluate RUN                    does it work on the animal it never saw?
         nwb-mivae attribute RUN                   which neurons and which pixels?
         nwb-mivae annotate RUN                    the results in copies of the NWB files
+        nwb-mivae check RUN                       would DANDI take these files, and if not, why?
         nwb-mivae report RUN                      all of it in one HTML page
 
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 refused (the message says why and what to do), 130 interrupted.

@@ -1,5 +1,6 @@
 """The steps of a run, one function per command; each reads what earlier steps left in the run's directory."""
 
+from nwb_mivae.pipeline.checking import CheckedFile, check
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.demonstration import DEMO_SETTINGS, DemoResult, demo
 from nwb_mivae.pipeline.record import TrainedRun
@@ -17,11 +18,13 @@ from nwb_mivae.pipeline.steps import (
 
 __all__ = [
     "DEMO_SETTINGS",
+    "CheckedFile",
     "DemoResult",
     "PipelineConfiguration",
     "TrainedRun",
     "annotate",
     "attribute",
+    "check",
     "demo",
     "evaluate",
     "inspect",

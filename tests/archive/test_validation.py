@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+import shutil
+import warnings
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import nwbinspector
 import pytest
-from pynwb import NWBHDF5IO, NWBFile, TimeSeries
+from nwbinspector import Importance, register_check
+from pynwb import NWBHDF5IO, NWBFile, ProcessingModule, TimeSeries
+from pynwb.epoch import TimeIntervals
 from pynwb.file import Subject
 
+from nwb_mivae.annotation import annotate
 from nwb_mivae.archive import validate_for_dandi
 from nwb_mivae.errors import ArchiveError
+from tests.annotation.sources import latents_for, model_record, stored_for, write_source
 
 SUBJECT = {"subject_id": "mouse-1", "species": "Mus musculus", "sex": "F", "age": "P90D"}
 
@@ -71,7 +80,7 @@ def test_a_species_only_the_network_knows_is_said_and_not_asked(tmp_path: Path) 
     species = "http://purl.obolibrary.org/obo/NCBITaxon_999999999"
     findings = validate_for_dandi(write(tmp_path / "a.nwb", {**SUBJECT, "species": species}))
 
-    (finding,) = [finding for finding in findings if finding.check == "dandi.metadata"]
+    (finding,) = [finding for finding in findings if finding.check == "dandi.species"]
     assert finding.severity == "info"
     assert not finding.blocks_upload
 
@@ -93,6 +102,110 @@ def test_inside_a_dandiset_the_name_is_checked_too(tmp_path: Path) -> None:
     assert any("DANDI" in finding.check for finding in validate_for_dandi(bad))
 
 
+def test_a_zarr_file_is_looked_into_as_well(tmp_path: Path) -> None:
+    hdmf_zarr = pytest.importorskip("hdmf_zarr")
+    path = tmp_path / "sub-mouse-1_ses-one.nwb.zarr"
+    with (
+        NWBHDF5IO(write(tmp_path / "a.nwb", {**SUBJECT, "age": None}), "r") as reading,
+        hdmf_zarr.NWBZarrIO(str(path), "w") as writing,
+    ):
+        writing.export(src_io=reading, write_args={"link_data": False})
+    (tmp_path / "dandiset.yaml").write_text("identifier: DANDI:000999\n")
+
+    findings = {finding.check: finding for finding in validate_for_dandi(path)}
+
+    assert findings["NWBI.check_subject_age"].blocks_upload
+    assert findings["DANDI.NON_DANDI_FOLDERNAME"].cause == "file"
+    shutil.rmtree(path / "acquisition")
+    (path / ".zmetadata").unlink(missing_ok=True)
+    (path / ".zgroup").unlink(missing_ok=True)
+    assert "NWBI.unreadable" in {finding.check for finding in validate_for_dandi(path)}
+
+
+def test_pickles_in_a_zarr_file_are_found_and_not_read(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    numcodecs = pytest.importorskip("numcodecs")
+    path = tmp_path / "a.nwb.zarr"
+    root = zarr.open(str(path), mode="w")
+    root.create_dataset("general/secret", shape=(1,), dtype=object, object_codec=numcodecs.Pickle())
+
+    (finding,) = validate_for_dandi(path)
+
+    assert (finding.check, finding.object_path) == ("zarr.pickles", "general/secret")
+    assert finding.blocks_upload
+
+
+def test_every_finding_inside_the_file_says_where(tmp_path: Path) -> None:
+    """NWB Inspector itself leaves this open for tables and modules."""
+    path = tmp_path / "a.nwb"
+    with NWBHDF5IO(write(path, SUBJECT), "r+") as io:
+        content = io.read()
+        shown = TimeIntervals(name="shown", description="What was shown.")
+        for start in (5.0, 3.0):
+            shown.add_interval(start_time=start, stop_time=start - 1.0)
+        content.add_time_intervals(shown)
+        content.add_processing_module(ProcessingModule(name="own", description="A module."))
+        io.write(content)
+
+    where = {finding.check: finding.object_path for finding in validate_for_dandi(path)}
+
+    assert where["NWBI.check_time_interval_time_columns"] == "intervals/shown"
+    assert where["NWBI.check_processing_module_name"] == "processing/own"
+
+
+def test_what_pynwb_misses_is_named_by_kind_and_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nwb", SUBJECT)
+    with h5py.File(path, "r+") as file:
+        del file["acquisition/speed/data"].attrs["unit"]
+
+    (finding,) = [finding for finding in validate_for_dandi(path) if finding.check.startswith("pynwb.")]
+
+    assert (finding.check, finding.object_path) == ("pynwb.MissingError", "acquisition/speed/data")
+    assert "TimeSeries/data/unit" in finding.message
+
+
+def test_a_check_of_the_inspector_that_breaks_is_a_short_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @register_check(importance=Importance.BEST_PRACTICE_VIOLATION, neurodata_type=TimeSeries)
+    def broken(series: TimeSeries) -> None:
+        raise ZeroDivisionError("of this series")
+
+    nwbinspector.available_checks.remove(broken)  # where registering has put it, for other tests too
+    monkeypatch.setattr("nwbinspector.available_checks", [broken])
+
+    (finding,) = validate_for_dandi(write(tmp_path / "a.nwb", SUBJECT))
+
+    assert (finding.check, finding.object_path) == ("NWBI.broken_check", "acquisition/speed")
+    assert finding.blocks_upload
+    assert "of this series" in finding.message
+    assert "Traceback" not in finding.message
+
+
+@pytest.mark.parametrize("result", ["mivae", "mivae_2"])
+def test_what_the_annotation_brought_is_told_from_what_was_there(tmp_path: Path, result: str) -> None:
+    source = write_source(tmp_path / "source.nwb")
+    stored = stored_for(source)
+    path = annotate(
+        source,
+        tmp_path / "annotated.nwb",
+        latents=latents_for(stored),
+        stored=stored,
+        model=model_record(),
+        name=result,
+    )
+    with h5py.File(path, "r+") as file:
+        for place in ("processing/ophys/DfOverF/DfOverF/data", f"processing/{result}/latents_neural_shared/data"):
+            del file[place].attrs["unit"]
+
+    causes = {finding.object_path: finding.cause for finding in validate_for_dandi(path) if "pynwb" in finding.check}
+
+    assert causes == {
+        "processing/ophys/DfOverF/DfOverF/data": "source",
+        f"processing/{result}/latents_neural_shared/data": "annotation",
+    }
+
+
 def test_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="no file"):
         validate_for_dandi(tmp_path / "missing.nwb")
@@ -105,6 +218,36 @@ def test_nothing_is_written_beside_the_file_or_into_the_home(tmp_path: Path, hom
 
     assert [found.name for found in tmp_path.iterdir()] == ["a.nwb"]
     assert list(home.rglob("*")) == []
+
+
+def test_nothing_is_said_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.nwb"
+    path.write_bytes(b"not HDF5")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        validate_for_dandi(path)
+        validate_for_dandi(write(tmp_path / "b.nwb", None))
+
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["A8604-211122.nwb", "optinist_test_nwb.nwb", "roiextractors_ophys_nwb_test.nwb"])
+def test_dandi_validate_finds_the_same(real_data: Path, name: str) -> None:
+    """What `dandi validate` composes of its parts is composed here again, so as to say where a finding is."""
+    from dandi.files import dandi_file
+
+    path = real_data / "nwb" / name
+    theirs = dandi_file(path).get_validation_errors()
+    ours = [
+        finding for finding in validate_for_dandi(path) if finding.severity != "hint" and "dandi." not in finding.check
+    ]
+
+    assert Counter(result.severity.name.lower() for result in theirs if result.severity) == Counter(
+        finding.severity for finding in ours
+    )
+    assert {result.id for result in theirs if result.id.startswith("NWBI.")} == {
+        finding.check for finding in ours if finding.check.startswith("NWBI.")
+    }
 
 
 def test_real_files_are_validated_without_an_exception(real_data: Path) -> None:

@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "attribute",
     "annotate",
+    "check",
     "report",
     "demo",
 )
