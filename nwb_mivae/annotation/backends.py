@@ -132,6 +132,11 @@ class ZarrBackend(Backend):
 
     def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
         """Export with hdmf-zarr, unchanged objects as they are and all data copied."""
+        from nwb_mivae.annotation.zarr_export import refuse_what_zarr_cannot_hold
+
+        source = Path(source_io.source)
+        if source.is_file():
+            refuse_what_zarr_cannot_hold(source)
         with self.open(path, "w") as writing:
             writing.export(src_io=source_io, container=nwbfile, write_args={"link_data": False})
 

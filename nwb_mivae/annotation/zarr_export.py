@@ -9,6 +9,9 @@ What hdmf-zarr 0.13 would do by itself, and this does not:
   its own.
 * read each dataset whole into memory.
 * build every object anew, and so leave behind attributes that no schema describes.
+* write a link to data in another HDF5 file as one to a Zarr folder of that name. Here the data comes along.
+
+What neither can carry over unchanged is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numcodecs
 import numpy as np
 import numpy.typing as npt
 from hdmf.backends.io import HDMFIO
+from hdmf.build import DatasetBuilder, GroupBuilder
 from hdmf.data_utils import GenericDataChunkIterator
 from hdmf.query import HDMFDataset
 from hdmf.spec import RefSpec
@@ -28,7 +32,9 @@ from hdmf_zarr import ZarrDataIO
 from hdmf_zarr.backend import ZarrIO
 from pynwb import get_manager
 
-__all__ = ["COMPRESSOR", "new_folder"]
+from nwb_mivae.errors import AnnotationError
+
+__all__ = ["COMPRESSOR", "new_folder", "refuse_what_zarr_cannot_hold"]
 
 COMPRESSOR = numcodecs.Blosc(cname="zstd", clevel=5, shuffle=numcodecs.Blosc.SHUFFLE)
 
@@ -40,6 +46,67 @@ _AT_ONCE_BYTES = 2**26
 def new_folder(path: Path) -> Any:
     """The IO that writes a new NWB folder: a context manager with ``write`` and ``export``."""
     return _Writer(str(path), manager=get_manager(), mode="w", object_codec_class=numcodecs.JSON)
+
+
+def refuse_what_zarr_cannot_hold(source: Path) -> None:
+    """Go through an HDF5 file for what would be changed or lost in Zarr; only names, types and attributes are read.
+
+    Raises
+    ------
+    AnnotationError
+        If there is any: compound values with texts, arrays or no rows; rows of numbers of several lengths; attributes
+        without a value or of many references; links to objects of other files, or to files that are not there.
+    """
+
+    def refusal(found: str, name: str) -> AnnotationError:
+        return AnnotationError(
+            f"{found}, which cannot be written as Zarr",
+            expected="what both formats can hold",
+            remedy='annotate it in HDF5, with backend="hdf5"',
+            file=source,
+            object_path=name,
+        )
+
+    def check_object(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (found := _not_for_zarr(item)):
+            raise refusal(found, name)
+        for key in item.attrs:
+            value = item.attrs[key]
+            if isinstance(value, h5py.Empty):
+                raise refusal(f"an attribute {key!r} without a value", name)
+            if isinstance(value, np.ndarray) and h5py.check_ref_dtype(item.attrs.get_id(key).dtype) is not None:
+                raise refusal(f"an attribute {key!r} of references", name)
+
+    def check_link(name: str, link: h5py.ExternalLink) -> None:
+        try:
+            target = file[name]
+        except KeyError:
+            raise refusal(f"a broken link to {link.path} in {link.filename}", name) from None
+        if not isinstance(target, h5py.Dataset) or target.dtype.kind == "V" or target.dtype.hasobject:
+            raise refusal(f"a link to {link.path} in {link.filename} that is no array of numbers", name)
+
+    with h5py.File(source, "r") as file:
+        check_object("/", file)
+        file.visititems(check_object)
+        links: dict[str, Any] = {}
+        file.visititems_links(links.__setitem__)
+        for name, link in links.items():
+            if isinstance(link, h5py.ExternalLink):
+                check_link(name, link)
+
+
+def _not_for_zarr(item: h5py.Dataset) -> str:
+    kind = item.dtype
+    if h5py.check_vlen_dtype(kind) not in (None, str, bytes):
+        return "rows of several lengths"
+    if kind.names is None:
+        return ""
+    fields = [kind[name] for name in kind.names]
+    if item.shape == ():
+        return "a compound value that is no table"
+    if any(field.subdtype or h5py.check_string_dtype(field) or field.kind in "SUV" for field in fields):
+        return "compound values with texts or arrays in them"
+    return ""
 
 
 class _KeepsBuilders(HDMFIO):
@@ -63,7 +130,19 @@ class _Writer(ZarrIO, _KeepsBuilders):
             kwargs["force_data"] = ZarrDataIO(data.dataset[:], compressor=COMPRESSOR)
         elif isinstance(data, h5py.Dataset) and data.shape and data.dtype.kind in "biufc":
             kwargs["force_data"] = _as_zarr(data)
+        elif isinstance(data, h5py.Dataset) and data.shape and data.dtype.kind == "S":
+            kwargs["force_data"] = data[:]
         return super().write_dataset(**kwargs)
+
+    def write_link(self, parent: Any, builder: Any, export_source: str | None = None) -> None:
+        """Write a link, or what it leads to where that lies in another HDF5 file."""
+        target = builder.builder
+        if export_source is None or target.source in (export_source, self.path) or isinstance(target, GroupBuilder):
+            super().write_link(parent, builder, export_source)
+            return
+        copied = DatasetBuilder(builder.name, data=target.data, dtype=target.dtype, attributes=dict(target.attributes))
+        self.write_dataset(parent=parent, builder=copied, link_data=False, export_source=export_source)
+        self._written_builders.set_written(builder)
 
     def _write_rows_with_references(self, parent: Any, builder: Any) -> Any:
         rows: npt.NDArray[np.object_] = np.empty((len(builder.data), len(builder.dtype)), dtype=object)
