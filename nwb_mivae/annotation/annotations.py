@@ -259,9 +259,9 @@ class Annotations:
             tables.append(self.fingerprints.cells)
         if not tables:
             return pd.DataFrame(columns=_CELL)
-        whole, *others = tables
-        for other in others:
-            whole = whole.merge(other, how="outer", on=_CELL, sort=False)
+        whole = pd.concat([table[_CELL] for table in tables], ignore_index=True).drop_duplicates(ignore_index=True)
+        for table in tables:
+            whole = whole.merge(table, how="left", on=_CELL)
         return whole
 
     def to_pynapple(self, block: str = "neural_shared") -> Any:

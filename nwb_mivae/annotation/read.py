@@ -19,7 +19,7 @@ from nwb_mivae.annotation.annotations import (
 )
 from nwb_mivae.annotation.names import ENCODED_FRAMES, annotations_in
 from nwb_mivae.annotation.record import ASSET_PARTS, ModelRecord, TrainingSession, asset_parts
-from nwb_mivae.annotation.schema import newer_schema, refuse_newer_schema, warn_of_newer_schema
+from nwb_mivae.annotation.schema import explain_newer_schema, newer_schema, warn_of_newer_schema
 from nwb_mivae.attribution.result import MethodAttribution
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.inference.latents import LatentBlock
@@ -77,7 +77,7 @@ def read_annotations(path: str | PathLike[str], name: str | None = None) -> Anno
     """
     from nwb_mivae.sessions.nwb import open_nwb
 
-    with refuse_newer_schema(path):
+    with explain_newer_schema(path):
         opened = open_nwb(path)
     try:
         name = _name_of_one(opened, name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nwb_mivae.archive import is_remote
 from nwb_mivae.errors import AnnotationError, SessionError
@@ -16,7 +16,14 @@ from nwb_mivae.errors import AnnotationError, SessionError
 if TYPE_CHECKING:
     from nwb_mivae.sessions.nwb import OpenedFile
 
-__all__ = ["KNOWN_SCHEMA", "newer_schema", "refuse_newer_schema", "warn_of_newer_schema"]
+__all__ = [
+    "KNOWN_SCHEMA",
+    "cached_versions",
+    "explain_newer_schema",
+    "newer_schema",
+    "newest",
+    "warn_of_newer_schema",
+]
 
 #: Version of ``ndx-mivae`` that annotations are written with and read by.
 KNOWN_SCHEMA = "0.2.0"
@@ -26,7 +33,7 @@ _NAMESPACE = "specifications/ndx-mivae"
 
 def newer_schema(opened: OpenedFile) -> str | None:
     """The version of the schema in a file, where it is newer than the one known here."""
-    return _newest(opened.io._file)
+    return newest(opened.io._file.get(_NAMESPACE, {}))
 
 
 def warn_of_newer_schema(version: str, location: str) -> None:
@@ -39,7 +46,7 @@ def warn_of_newer_schema(version: str, location: str) -> None:
 
 
 @contextmanager
-def refuse_newer_schema(path: str | PathLike[str]) -> Iterator[None]:
+def explain_newer_schema(path: str | PathLike[str]) -> Iterator[None]:
     """Where a file cannot be opened, tell whether that is because its schema is too new.
 
     Raises
@@ -50,7 +57,7 @@ def refuse_newer_schema(path: str | PathLike[str]) -> Iterator[None]:
     try:
         yield
     except SessionError as problem:
-        version = _newest_of_file(fspath(path))
+        version = None if is_remote(fspath(path)) else newest(cached_versions(path))
         if version is None:
             raise
         raise AnnotationError(
@@ -63,28 +70,25 @@ def refuse_newer_schema(path: str | PathLike[str]) -> Iterator[None]:
         ) from problem
 
 
-def _newest_of_file(path: str) -> str | None:
+def cached_versions(source: str | PathLike[str]) -> list[str]:
+    """Versions of the extension's schema in a local file or Zarr folder; none where it cannot be opened."""
     import h5py
 
-    if is_remote(path) or not Path(path).exists():
-        return None
-    if Path(path).is_dir():
-        folder = Path(path) / _NAMESPACE
-        return _newer_of(each.name for each in folder.iterdir()) if folder.is_dir() else None
+    path = Path(source)
+    if path.is_dir():
+        folder = path / _NAMESPACE
+        return [each.name for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
     try:
         with h5py.File(path, "r") as root:
-            return _newest(root)
-    except OSError:
-        return None
+            return list(root.get(_NAMESPACE, {}))
+    except OSError:  # whoever opens it as NWB says why
+        return []
 
 
-def _newest(root: Any) -> str | None:
-    return _newer_of(root[_NAMESPACE].keys()) if _NAMESPACE in root else None
-
-
-def _newer_of(versions: Any) -> str | None:
-    newest = max(versions, key=_numbers, default=KNOWN_SCHEMA)
-    return str(newest) if _numbers(newest) > _numbers(KNOWN_SCHEMA) else None
+def newest(versions: Iterable[str], *, than: str = KNOWN_SCHEMA) -> str | None:
+    """The newest version, if it is newer than one."""
+    found = max(versions, key=_numbers, default=than)
+    return found if _numbers(found) > _numbers(than) else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from nwb_mivae.annotation import ModelRecord, TrainingSession
-from nwb_mivae.errors import AnnotationError
+from nwb_mivae.annotation.record import asset_parts
+from nwb_mivae.archive import Asset
+from nwb_mivae.archive.asset import asset_address
+from nwb_mivae.errors import AnnotationError, ModelError
 from nwb_mivae.outputs import sha256_of_file
 from nwb_mivae.provenance import provenance_record
+from nwb_mivae.run import Run
 from tests.annotation.sources import replace, stored_for, write_source
 
 
@@ -24,7 +28,7 @@ def test_a_record_names_the_weights_and_the_sessions(tmp_path: Path):
     assert record.weights_sha256 == sha256_of_file(tmp_path / "model" / "weights.safetensors")
     assert json.loads(record.configuration) == {"nwb_mivae": "0.0.7", "configuration": {"latents": 12}}
     (session,) = record.training_sessions
-    assert session == TrainingSession("identifier-of-a", "source-object", "m1", "a.nwb", stored.source["sha256"], "")
+    assert session == TrainingSession("identifier-of-a", "source-object", "m1", "a.nwb", stored.source["sha256"])
 
 
 def test_the_command_line_and_the_machine_stay_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -52,10 +56,61 @@ def test_the_command_line_and_the_machine_stay_behind(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("path", ["/mnt/someone/data/a.nwb", "C:\\data\\a.nwb", "a.nwb"])
 def test_folders_of_somebodys_machine_are_left_out(tmp_path: Path, path: str):
     stored = stored_for(write_source(tmp_path / "a.nwb"))
-    file = {**stored.source["files"][0], "path": path, "asset": "dandi:000728/0.1/a.nwb"}
-    stored = replace(stored, source={**stored.source, "files": [file]})
+    stored = replace(stored, source={**stored.source, "files": [{**stored.source["files"][0], "path": path}]})
     (session,) = TrainingSession.files_of(stored)
-    assert (session.file_name, session.asset) == ("a.nwb", "dandi:000728/0.1/a.nwb")
+    assert session.file_name == "a.nwb"
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        (
+            "dandi://000728@0.240827.1809/sub-1/a.nwb#asset=12ab-34cd",
+            ("dandi", "000728", "0.240827.1809", "sub-1/a.nwb", "12ab-34cd"),
+        ),
+        (
+            "dandi://dandi-sandbox/000728@draft/sub-1/a.nwb#asset=12ab",
+            ("dandi-sandbox", "000728", "draft", "sub-1/a.nwb", "12ab"),
+        ),
+        (
+            "dandi+https://archive.example/api/000728@draft/a.nwb#asset=12ab",
+            ("https://archive.example/api", "000728", "draft", "a.nwb", "12ab"),
+        ),
+        ("dandi://000728/a.nwb", ("dandi", "000728", "", "a.nwb", "")),
+        (None, ("", "", "", "", "")),
+        ("dandi:000728/0.1/a.nwb", ("", "", "", "", "")),
+        ("dandi://000728@draft/../a.nwb", ("", "", "", "", "")),
+    ],
+)
+def test_where_an_asset_lies_is_told_in_parts(tmp_path: Path, address: str | None, parts: tuple[str, ...]):
+    stored = stored_for(write_source(tmp_path / "a.nwb"))
+    stored = replace(stored, source={**stored.source, "files": [{**stored.source["files"][0], "asset": address}]})
+    (session,) = TrainingSession.files_of(stored)
+    assert session[-5:] == parts
+
+
+def test_the_pinned_address_of_an_asset_comes_apart_and_together_again():
+    asset = Asset("dandi-sandbox", "000728", "draft", "sub-1/a b.nwb", "12ab", 1, {})
+    parts = asset_parts(asset.pinned_address)
+    assert asset_address(*parts.values()) == asset.pinned_address
+
+
+def test_weights_are_checked_against_the_record(tmp_path: Path):
+    run = Run.at(tmp_path / "run")
+    run.model.mkdir(parents=True)
+    (run.model / "weights.safetensors").write_bytes(b"weights")
+    (run.model / "model.json").write_text("{}")
+    record = ModelRecord.of_folder(run.model, [])
+    record.check(run.model)
+    record.check(run.directory)
+    (run.model / "weights.safetensors").write_bytes(b"others")
+    for folder in (run.model, run.directory):
+        with pytest.raises(AnnotationError, match="weights with SHA-256") as refused:
+            record.check(folder)
+        assert refused.value.file == str(run.model / "weights.safetensors")
+        assert record.weights_sha256 in str(refused.value.expected)
+    with pytest.raises(ModelError, match="no weights"):
+        record.check(tmp_path)
 
 
 @pytest.mark.parametrize(
