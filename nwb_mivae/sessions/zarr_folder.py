@@ -99,6 +99,7 @@ def open_zarr(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     import numcodecs
     from hdmf.build import BuildManager
     from hdmf_zarr.backend import ZarrIO
+    from hdmf_zarr.zarr_utils import BuilderZarrTableDataset
     from pynwb import get_type_map
     from zarr.storage import DirectoryStore
 
@@ -126,8 +127,27 @@ def open_zarr(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
                     object_path=key.removesuffix(".zarray").strip("/"),
                 )
 
+    class RowsWithReferences(BuilderZarrTableDataset):
+        """Rows that are stored as JSON, which has no compound types, say what they are made of to the validator."""
+
+        @property
+        def dtype(self) -> list[str]:
+            return [str(each["dtype"]) for each in self.dataset.attrs["zarr_dtype"]]
+
     class LinksInside(ZarrIO):
         """Follows links inside the folder only."""
+
+        def read_builder(self) -> Any:
+            root = super().read_builder()
+            unvisited = [root]
+            while unvisited:
+                group = unvisited.pop()
+                unvisited += group.groups.values()
+                for builder in group.datasets.values():
+                    rows = builder.data
+                    if isinstance(rows, BuilderZarrTableDataset) and rows.dataset.ndim == 2:
+                        builder["data"] = RowsWithReferences(rows.dataset, self, rows.types)
+            return root
 
         def resolve_ref(self, zarr_ref: dict[str, Any]) -> Any:
             if zarr_ref.get("source") != ".":
