@@ -1,7 +1,8 @@
-"""DANDI: find assets, download them checked and resumable, read them in place, and validate outputs like the archive.
+"""DANDI: find assets, download them checked and resumable, read them in place, validate outputs, and upload them.
 
-Comes in: a dandiset, version and pattern, an address, or an NWB file to check. Goes out: files in a folder with a lock
-file, an open remote file, or findings. Nothing here sends data anywhere.
+Comes in: a dandiset, version and pattern, an address, or NWB files. Goes out: files in a folder with a lock file, an
+open remote file, findings, or assets in the draft of a dandiset. Only :func:`upload_files` and
+:func:`create_dandiset` send anything anywhere.
 """
 
 from nwb_mivae.archive.address import Address, is_address, is_remote, parse_address
@@ -13,6 +14,9 @@ from nwb_mivae.archive.explanations import ExplainedFinding, explain
 from nwb_mivae.archive.find import find_asset, find_assets
 from nwb_mivae.archive.lock import LOCK_FILE, read_lock
 from nwb_mivae.archive.remote import RemoteFile, open_remote
+from nwb_mivae.archive.upload import InterruptedUploadError, create_dandiset, require_token, upload_files
+from nwb_mivae.archive.upload_metadata import derived_from, merge_metadata, person, software_activity
+from nwb_mivae.archive.upload_plan import LocalFile, PlannedFile, UploadPlan, plan_upload
 from nwb_mivae.archive.validation import SEVERITIES, ValidationFinding, is_zarr, validate_for_dandi
 from nwb_mivae.archive.wanted import expand_address, find_wanted
 
@@ -25,10 +29,16 @@ __all__ = [
     "AssetContents",
     "DownloadPlan",
     "ExplainedFinding",
+    "InterruptedUploadError",
+    "LocalFile",
+    "PlannedFile",
     "RemoteFile",
+    "UploadPlan",
     "ValidationFinding",
     "assets_contents",
     "cache_folder",
+    "create_dandiset",
+    "derived_from",
     "download_assets",
     "expand_address",
     "explain",
@@ -38,9 +48,15 @@ __all__ = [
     "is_address",
     "is_remote",
     "is_zarr",
+    "merge_metadata",
     "open_remote",
     "parse_address",
+    "person",
     "plan_download",
+    "plan_upload",
     "read_lock",
+    "require_token",
+    "software_activity",
+    "upload_files",
     "validate_for_dandi",
 ]

@@ -18,6 +18,7 @@ from nwb_mivae.cli.evaluate import evaluate
 from nwb_mivae.cli.find import find
 from nwb_mivae.cli.inspect import inspect
 from nwb_mivae.cli.prepare import prepare
+from nwb_mivae.cli.publish import publish
 from nwb_mivae.cli.report import report
 from nwb_mivae.cli.simulate import simulate
 from nwb_mivae.cli.terminal import WRONG_USAGE
@@ -33,7 +34,21 @@ application = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (simulate, find, download, inspect, prepare, train, evaluate, attribute, annotate, check, report, demo):
+for command in (
+    simulate,
+    find,
+    download,
+    inspect,
+    prepare,
+    train,
+    evaluate,
+    attribute,
+    annotate,
+    check,
+    publish,
+    report,
+    demo,
+):
     application.command()(command)
 
 
@@ -71,6 +86,8 @@ def about(
         nwb-mivae attribute RUN                   which neurons and which pixels?
         nwb-mivae annotate RUN                    the results in copies of the NWB files
         nwb-mivae check RUN                       would DANDI take these files, and if not, why?
+        nwb-mivae publish RUN --dandiset DANDISET
+                                                  the annotated files in the draft of a dandiset
         nwb-mivae report RUN                      all of it in one HTML page
 
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 refused (the message says why and what to do), 130 interrupted.

@@ -3,6 +3,7 @@
 from nwb_mivae.pipeline.checking import CheckedFile, check
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.demonstration import DEMO_SETTINGS, DemoResult, demo
+from nwb_mivae.pipeline.publication import Publication, PublicationPlan, RefusedFilesError, plan_publication, publish
 from nwb_mivae.pipeline.record import TrainedRun
 from nwb_mivae.pipeline.steps import (
     annotate,
@@ -21,6 +22,9 @@ __all__ = [
     "CheckedFile",
     "DemoResult",
     "PipelineConfiguration",
+    "Publication",
+    "PublicationPlan",
+    "RefusedFilesError",
     "TrainedRun",
     "annotate",
     "attribute",
@@ -29,7 +33,9 @@ __all__ = [
     "evaluate",
     "inspect",
     "latents",
+    "plan_publication",
     "prepare",
+    "publish",
     "report",
     "simulate",
     "train",

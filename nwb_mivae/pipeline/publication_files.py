@@ -1,0 +1,222 @@
+"""Annotated files that are to be published: which they are, what a dandiset calls them, and where they come from."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nwb_mivae.annotation.names import annotations_in
+from nwb_mivae.annotation.record import ASSET_PARTS, asset_parts
+from nwb_mivae.archive import Address, LocalFile, derived_from, is_zarr, software_activity
+from nwb_mivae.errors import AnnotationError, ArchiveError, NwbMivaeError
+from nwb_mivae.provenance import package_version
+from nwb_mivae.run import Run
+from nwb_mivae.sessions.nwb import open_nwb, text_values
+
+__all__ = ["SOFTWARE", "AnnotatedFile", "find_annotated_files", "is_run"]
+
+Progress = Callable[[str, int, int], None]
+
+#: What the package is called among those that made a file.
+SOFTWARE = "nwb_mivae"
+
+
+@dataclass(frozen=True)
+class AnnotatedFile:
+    """A file with what its metadata says of where it comes from.
+
+    Attributes
+    ----------
+    local : LocalFile
+        The file, its name in a dandiset, and what the archive is told of its source.
+    model : Path or None
+        The model's folder, where the file was found in a run.
+    sources, trained_on : tuple of Address
+        Assets that the results were added to, and that their model was trained on, as far as they are known.
+    versions : tuple of str
+        Of nwb_mivae, that wrote into it.
+    movies_outside : bool
+        Whether it names movies that lie beside it.
+    """
+
+    local: LocalFile
+    model: Path | None
+    sources: tuple[Address, ...]
+    trained_on: tuple[Address, ...]
+    versions: tuple[str, ...]
+    movies_outside: bool
+
+
+def is_run(path: Path) -> bool:
+    """Whether this is the folder of a run."""
+    return Run.at(path).provenance.is_file()
+
+
+def find_annotated_files(
+    sources: Sequence[Path], folder: Path, progress: Progress | None
+) -> tuple[list[AnnotatedFile], list[NwbMivaeError]]:
+    """The annotated files among ``sources``, but for those in ``folder``, and why the others cannot be published."""
+    found: dict[Path, Path | None] = {}
+    refused: list[NwbMivaeError] = []
+    for source in sources:
+        model = Run.at(source).model if is_run(source) else None
+        inside = [] if not source.exists() else [source] if source.is_file() or is_zarr(source) else None
+        if inside is None:
+            inside = [
+                path
+                for path in _search(source if model is None else Run.at(source).annotated)
+                if not path.resolve().is_relative_to(folder.resolve())
+            ]
+        if not inside:
+            refused.append(
+                ArchiveError(
+                    "no annotated file",
+                    expected="NWB files that `nwb-mivae annotate` wrote",
+                    remedy="annotate first" if source.exists() else "check the path",
+                    file=source,
+                )
+            )
+        for path in inside:
+            found.setdefault(path.resolve(), model)
+    described = []
+    for done, (path, model) in enumerate(found.items()):
+        if progress is not None:
+            progress("reading", done, len(found))
+        try:
+            described.append(_describe(path, model))
+        except NwbMivaeError as problem:
+            refused.append(problem)
+    if progress is not None:
+        progress("reading", len(found), len(found))
+    return described, refused
+
+
+def _search(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if is_zarr(path) or (path.is_file() and path.suffix == ".nwb"):
+            yield path
+        elif path.is_dir():
+            yield from _search(path)
+
+
+def _describe(path: Path, model: Path | None) -> AnnotatedFile:
+    if is_zarr(path):
+        raise ArchiveError(
+            "an annotation in Zarr format, which is a folder of many files",
+            expected="HDF5",
+            remedy="annotate with the hdf5 backend to publish; or send the folder with `dandi upload`, which can",
+            file=path,
+        )
+    opened = open_nwb(path)
+    try:
+        results = annotations_in(opened.nwbfile)
+        if not results:
+            raise AnnotationError(
+                "no results of nwb_mivae",
+                expected="a file that `nwb-mivae annotate` wrote",
+                remedy="name annotated files only: nobody's recordings are published by this command",
+                file=path,
+            )
+        # Of several results the last gives the file its name.
+        name = max(results, key=lambda name: (str(getattr(results[name], "created", None) or ""), name))
+        pairs = [list(text_values(pair)) for pair in opened.nwbfile.was_generated_by or ()]
+        sources = dict.fromkeys(filter(None, (_source(result) for result in results.values())))
+        trained_on = dict.fromkeys(address for result in results.values() for address in _training(result.model))
+    finally:
+        opened.close()
+    versions = [version for software, version in pairs if software == SOFTWARE] or [package_version()]
+    archive_path, movies_outside = _path_in_dandiset(path, name)
+    activities = [
+        software_activity("Activity", f"Annotation with {SOFTWARE} {version}", SOFTWARE, version)
+        for version in dict.fromkeys(versions)
+    ]
+    metadata: dict[str, Any] = {"wasGeneratedBy": activities}
+    if sources:
+        metadata["relatedResource"] = [derived_from(source) for source in sources]
+    return AnnotatedFile(
+        LocalFile(path, archive_path, metadata),
+        model,
+        tuple(sources),
+        tuple(trained_on),
+        tuple(dict.fromkeys(versions)),
+        movies_outside,
+    )
+
+
+def _source(result: Any) -> Address | None:
+    """The asset that a result was added to, if it is known to be one."""
+    parts = {part: str(getattr(result, f"source_{part}", None) or "") for part in ASSET_PARTS}
+    # As files of version 0.1.0 of the extension have it.
+    return _address(parts if parts["dandiset_id"] else asset_parts(getattr(result, "source_dandi_asset", None) or ""))
+
+
+def _training(model: Any) -> Iterator[Address]:
+    table = model.training_sessions
+    for row in table.to_dataframe().to_dict("records"):
+        parts = {part: str(row.get(part) or "") for part in ASSET_PARTS}
+        address = _address(parts if parts["dandiset_id"] else asset_parts(str(row.get("dandi_asset") or "")))
+        if address is not None:
+            yield address
+
+
+def _address(parts: Mapping[str, str]) -> Address | None:
+    if not parts["dandiset_id"]:
+        return None
+    return Address(
+        parts["dandi_instance"] or "dandi",
+        parts["dandiset_id"],
+        parts["dandiset_version"] or None,
+        parts["asset_path"] or None,
+        parts["asset_id"] or None,
+    )
+
+
+def _path_in_dandiset(file: Path, name: str) -> tuple[str, bool]:
+    """What the file is called in a dandiset, and whether it names movies that lie beside it."""
+    os.environ.setdefault("DANDI_CACHE", "ignore")
+    from dandi.metadata.nwb import get_metadata
+    from dandi.organize import ORGANIZED_FILENAME_REGEX, create_unique_filenames_from_metadata
+
+    try:
+        metadata = dict(get_metadata(file) or {})
+    except Exception as problem:  # dandi and pynwb raise whatever a broken file makes them raise
+        raise ArchiveError(
+            f"a file that DANDI's metadata cannot be taken from ({type(problem).__name__}: {problem})",
+            expected="a whole NWB file",
+            remedy="check it with `nwb-mivae check`",
+            file=file,
+        ) from problem
+    for field, where in (("subject_id", "general/subject/subject_id"), ("session_id", "general/session_id")):
+        value = str(metadata.get(field) or "").strip()
+        if (not value and field == "subject_id") or "/" in value:
+            raise ArchiveError(
+                f"{field} {value!r}" if value else f"no {field}",
+                expected="an identifier without '/', which DANDI makes names and folders of",
+                remedy=f"correct {where} in the annotated file (it is a copy), or in the source and annotate again",
+                file=file,
+                object_path=where,
+            )
+    label = name.replace("_", "-")
+    record = {**metadata, "path": str(file), "description": label}
+    (named,) = create_unique_filenames_from_metadata(
+        [record], required_fields=["session_id", "tissue_sample_id", "slice_id", "cell_id", "description"]
+    )
+    path = str(named["dandi_path"])
+    recording = Path(path).name.partition("_desc-")[0]
+    stated = re.search(r"_desc-([^_.]+)", file.name)
+    if (
+        re.fullmatch(ORGANIZED_FILENAME_REGEX, file.name)
+        and file.name.startswith(f"{recording}_")
+        and stated is not None
+        and re.fullmatch(rf"(?:.*-)?{re.escape(label)}", stated[1])
+    ):
+        # Planes of one session differ in nothing but what their names say.
+        path = f"{Path(path).parent}/{file.name}"
+    outside = any(series.get("external_files") for series in metadata.get("external_file_objects") or ())
+    return path, outside
