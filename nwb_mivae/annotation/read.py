@@ -319,16 +319,17 @@ class _Reader:
         of_pixels, of_cells = self.of_type("StimulusAttributionSeries"), self.of_type(*_CELLS)
         if not of_pixels:
             return None
-        # Methods cover the same frames and cells; the values of the smallest frames tell soonest which they are.
-        smallest = min((*of_pixels, *of_cells), key=lambda series: int(np.prod(self.part(series, "data").shape[1:])))
+        time = np.asarray(of_pixels[0].get_timestamps()[:], dtype=np.float64)
+        for series in (*of_pixels, *of_cells):
+            self.agree(series, "data", self.part(series, "data").shape[:1], time.shape)
+            self.agree(series, "per_latent", self.part(series, "per_latent").shape[1:], series.data.shape[1:])
+        # Methods cover the same frames and cells; the smallest values tell soonest which frames they are.
+        smallest = min((*of_pixels, *of_cells), key=lambda series: int(np.prod(series.data.shape[1:])))
         known = _rows_with_values(smallest.data)
         methods, cells = {}, [_no_cells()]
         for pixels in of_pixels:
             method = str(self.part(pixels, "method"))
             mine = [series for series in of_cells if self.part(series, "method") == method]
-            for series in (*mine, pixels):
-                self.agree(series, "data", series.data.shape[:1], smallest.data.shape[:1])
-                self.agree(series, "per_latent", self.part(series, "per_latent").shape[1:], series.data.shape[1:])
             # A file of a session may have none of its cells.
             frames, latents = np.zeros((len(known), 0), np.float32), np.zeros((len(pixels.per_latent), 0), np.float32)
             methods[method] = MethodAttribution(
@@ -339,7 +340,7 @@ class _Reader:
             )
             cells = [self.cells(series, _CELLS[type(series).__name__], series.data.shape[1]) for series in mine]
         return AnnotatedAttribution(
-            time=np.asarray(of_pixels[0].get_timestamps()[:], dtype=np.float64)[known],
+            time=time[known],
             cells=_stacked(cells),
             methods=methods,
             settings=self.settings(of_pixels[0]),

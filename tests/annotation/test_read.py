@@ -324,6 +324,7 @@ def test_a_module_of_another_program_is_no_annotation(tmp_path: Path):
         "processing/mivae/presentation_latents_neural_shared_natural_movie_presentations/variance",
         "processing/mivae/attribution_score_cells/per_latent",
         "processing/mivae/attribution_score_stimulus/data",
+        "processing/mivae/attribution_score_cells/rois",
         "processing/mivae/subpopulations/table",
         "processing/mivae/subpopulations/subpopulation",
         "processing/mivae/fingerprints/lags_in_seconds",
