@@ -27,7 +27,9 @@ ASSET_PARTS = (
     ("asset_path", "Path of the file inside the dandiset."),
     ("asset_id", "Id of the asset, whose bytes never change."),
 )
-OLD_ASSET = "as the one text that version 0.1.0 wrote; later versions write it in parts and only read this."
+ASSET_ADDRESS = (
+    "The same as one address, dandi://[INSTANCE/]DANDISET[@VERSION][/PATH][#asset=ID]: all that version 0.1.0 had."
+)
 
 
 def model_link() -> NWBLinkSpec:
@@ -101,11 +103,13 @@ def types() -> list[NWBGroupSpec]:
                 ("sha256", "SHA-256 digest of the NWB file, hexadecimal."),
             )
         ]
-        # Optional, so that tables of version 0.1.0 keep following the schema.
+        # The parts are optional and the address is required, so that tables of version 0.1.0 keep following the
+        # schema and the package of version 0.1.0 opens those of later ones.
         + [
             NWBDatasetSpec(name=name, neurodata_type_inc="VectorData", dtype="text", quantity="?", doc=doc)
-            for name, doc in (*ASSET_PARTS, ("dandi_asset", f"DANDI asset {OLD_ASSET}"))
-        ],
+            for name, doc in ASSET_PARTS
+        ]
+        + [NWBDatasetSpec(name="dandi_asset", neurodata_type_inc="VectorData", dtype="text", doc=ASSET_ADDRESS)],
     )
     model = NWBGroupSpec(
         neurodata_type_def="MIVAEModel",
@@ -161,7 +165,7 @@ def types() -> list[NWBGroupSpec]:
                 for name, doc in ASSET_PARTS
             ),
             NWBAttributeSpec(
-                name="source_dandi_asset", dtype="text", required=False, doc=f"DANDI asset of the source {OLD_ASSET}"
+                name="source_dandi_asset", dtype="text", required=False, doc=f"Of the source. {ASSET_ADDRESS}"
             ),
             NWBAttributeSpec(
                 name="form",
@@ -501,6 +505,8 @@ def main(output: Path = SPEC) -> None:
         version="0.2.0",
         doc="Latent variables shared by neural activity and stimuli (miVAE), and their attribution to cells and pixels",
         author=["The nwb_mivae developers"],
+        # The schema language wants an address; this one is reserved for examples, and is replaced at the first release.
+        contact=["ndx-mivae@example.org"],
     )
     namespace.include_namespace("core")
     export_spec(namespace, types(), str(output))

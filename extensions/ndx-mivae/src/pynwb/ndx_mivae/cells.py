@@ -25,6 +25,7 @@ from ndx_mivae.checks import (
     values_in_memory,
 )
 from ndx_mivae.model import MIVAEModel
+from ndx_mivae.tables import TABLE_ARGUMENTS
 
 __all__ = ["FunctionalFingerprints", "Subpopulations", "SubpopulationsTable"]
 
@@ -62,7 +63,7 @@ class SubpopulationsTable(DynamicTable):
             "doc": "what the table holds",
             "default": "Subpopulations of cells, one row each.",
         },
-        *get_docval(DynamicTable.__init__, "id", "columns", "colnames", "target_tables", "meanings_tables"),
+        *TABLE_ARGUMENTS,
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:

@@ -1,4 +1,8 @@
-"""Where an asset lies in a DANDI archive: the parts the schema has, and the one text version 0.1.0 wrote."""
+"""Where an asset lies in a DANDI archive: in parts that can be searched, and as one address.
+
+Version 0.1.0 of the schema had the address only. It is written still, because that version of the package opens no
+table of training sessions without it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-__all__ = ["ASSET_PARTS", "asset_parts", "asset_problems"]
+__all__ = ["ASSET_PARTS", "asset_address", "asset_parts", "asset_problems"]
 
 #: The parts of where an asset lies, as columns of a table are called.
 ASSET_PARTS = ("dandi_instance", "dandiset_id", "dandiset_version", "asset_path", "asset_id")
@@ -32,9 +36,27 @@ def asset_parts(address: str) -> dict[str, str]:
     return {"dandi_instance": instance} | {name: match[name] or "" for name in ASSET_PARTS[1:]}
 
 
-def asset_problems(name: str, parts: Mapping[str, str | None], prefix: str = "") -> list[str]:
-    """What is wrong with the parts of where an asset lies; empty or ``None`` means unknown."""
+def asset_address(parts: Mapping[str, str]) -> str:
+    """The address that says the same as the parts; empty if there is no dandiset."""
+    if not parts["dandiset_id"]:
+        return ""
+    instance = parts["dandi_instance"]
+    if "://" in instance:
+        start = f"dandi+{instance.rstrip('/')}/"
+    else:
+        start = "dandi://" if instance in ("", "dandi") else f"dandi://{instance}/"
+    marks = (("@", "dandiset_version"), ("/", "asset_path"), ("#asset=", "asset_id"))
+    return start + parts["dandiset_id"] + "".join(mark + parts[part] for mark, part in marks if parts[part])
+
+
+def asset_problems(name: str, parts: Mapping[str, str], address: str, prefix: str = "") -> list[str]:
+    """What is wrong with the parts of where an asset lies and its address; what is empty is unknown."""
     problems = []
+    if address != asset_address(parts) and any(asset_parts(address).values()):
+        problems.append(
+            f"'{name}': {prefix}dandi_asset is {address!r}, but the parts given say {asset_address(parts)!r}; leave "
+            "one of both out"
+        )
     dandiset, path = parts.get("dandiset_id"), parts.get("asset_path")
     if dandiset and not re.fullmatch(r"[0-9]{6}", dandiset):
         problems.append(f"'{name}': {prefix}dandiset_id is {dandiset!r}, but must be six digits")

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from hdmf.common import DynamicTable, VectorData
-from hdmf.utils import AllowPositional, docval, get_docval, popargs_to_dict
+from hdmf.utils import AllowPositional, docval, popargs_to_dict
 from pynwb import register_class
 
 from ndx_mivae.checks import json_problem, range_problem, report, values_in_memory
 from ndx_mivae.model import MIVAEModel
+from ndx_mivae.tables import TABLE_ARGUMENTS
 
 __all__ = ["AlignmentMetricsTable"]
 
@@ -55,7 +56,7 @@ class AlignmentMetricsTable(DynamicTable):
         },
         {"name": "settings", "type": str, "doc": "settings of the evaluation as JSON", "default": None},
         {"name": "model", "type": MIVAEModel, "doc": "the model that was evaluated", "default": None},
-        *get_docval(DynamicTable.__init__, "id", "columns", "colnames", "target_tables", "meanings_tables"),
+        *TABLE_ARGUMENTS,
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from hdmf.common import DynamicTable, VectorData
-from hdmf.utils import AllowPositional, docval, get_docval, popargs, popargs_to_dict
+from hdmf.utils import AllowPositional, docval, popargs, popargs_to_dict
 from pynwb import register_class
 from pynwb.core import NWBContainer
 from pynwb.file import LabMetaData
 
 from ndx_mivae.checks import choice_problem, json_problem, report, sha256_problem, time_problem
-from ndx_mivae.dandi_asset import ASSET_PARTS, asset_parts, asset_problems
+from ndx_mivae.dandi_asset import ASSET_PARTS, asset_address, asset_parts, asset_problems
+from ndx_mivae.tables import TABLE_ARGUMENTS
 
 __all__ = ["FORMS", "MIVAEAnnotation", "MIVAEModel", "TrainingSessionsTable"]
 
 #: How results come into a file: beside the exported source, into the source itself, or into a file of their own.
 FORMS = ("copy", "append", "companion")
 
-_GIVE_PARTS = f"give {', '.join(ASSET_PARTS[:-1])} and {ASSET_PARTS[-1]} instead"
-
 
 @register_class("TrainingSessionsTable", "ndx-mivae")
 class TrainingSessionsTable(DynamicTable):
     """The sessions a model was trained on, one row each; texts are empty where unknown.
 
-    Version 0.1.0 wrote where an asset lies as one text, ``dandi_asset``. Read from such a file, the table has that
-    column and the five parts in it, as if they had been written.
+    Version 0.1.0 wrote where an asset lies only as one address, ``dandi_asset``. Read from such a file, the table has
+    the five parts of it too, as if they had been written.
     """
 
     __columns__ = (
@@ -43,7 +41,7 @@ class TrainingSessionsTable(DynamicTable):
         {"name": "dandiset_version", "description": "Version of that dandiset."},
         {"name": "asset_path", "description": "Path of the file inside the dandiset."},
         {"name": "asset_id", "description": "Id of the asset, whose bytes never change."},
-        {"name": "dandi_asset", "description": "DANDI asset as one text, of version 0.1.0."},
+        {"name": "dandi_asset", "description": "The same as one address, dandi://...", "required": True},
     )
 
     @docval(
@@ -54,7 +52,7 @@ class TrainingSessionsTable(DynamicTable):
             "doc": "what the table holds",
             "default": "Sessions the model was trained on; texts are empty where unknown.",
         },
-        *get_docval(DynamicTable.__init__, "id", "columns", "colnames", "target_tables", "meanings_tables"),
+        *TABLE_ARGUMENTS,
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:
@@ -67,20 +65,21 @@ class TrainingSessionsTable(DynamicTable):
         report(self, self._problems())
 
     def _problems(self) -> Iterable[str | None]:
-        columns = {name: self[name].data for name in ("sha256", *ASSET_PARTS) if name in self.colnames}
+        names = ("sha256", *ASSET_PARTS, "dandi_asset")
+        columns = {name: self[name].data for name in names if name in self.colnames}
         if any(not isinstance(data, np.ndarray | list | tuple) for data in columns.values()):
             return
-        for row, values in enumerate(zip(*columns.values(), strict=True)):
-            where, parts = f"{self.name}, row {row}", dict(zip(columns, values, strict=True))
-            digest = parts.get("sha256")
-            yield sha256_problem(where, "sha256", digest) if digest else None
-            yield from asset_problems(where, parts)
+        for number, texts in enumerate(zip(*columns.values(), strict=True)):
+            row = dict.fromkeys(names, "") | dict(zip(columns, texts, strict=True))
+            where = f"{self.name}, row {number}"
+            yield sha256_problem(where, "sha256", row["sha256"]) if row["sha256"] else None
+            yield from asset_problems(where, row, row["dandi_asset"])
 
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, str]]) -> TrainingSessionsTable:
         """Make the table from one mapping of column to text per session; what a row leaves out is empty.
 
-        The text ``dandi_asset`` of version 0.1.0 is still taken, and written in its parts.
+        Where an asset lies is given in parts or as the one address ``dandi_asset``; the other is filled in.
 
         Raises
         ------
@@ -93,11 +92,10 @@ class TrainingSessionsTable(DynamicTable):
             unknown = sorted(set(row) - set(columns))
             if unknown:
                 raise ValueError(f"no column {', '.join(unknown)}; the columns are {', '.join(columns)}")
-            whole.append(_parts_given("dandi_asset", row.get("dandi_asset", "")) | dict(row))
-        del columns["dandi_asset"]
+            whole.append(dict.fromkeys(columns, "") | dict(row) | _whole_asset(row))
         return cls(
             columns=[
-                VectorData(name=name, description=description, data=[row.get(name, "") for row in whole])
+                VectorData(name=name, description=description, data=[row[name] for row in whole])
                 for name, description in columns.items()
             ]
         )
@@ -115,14 +113,13 @@ def _columns_of_parts(columns: Sequence[VectorData]) -> list[VectorData]:
     ]
 
 
-def _parts_given(argument: str, address: str) -> dict[str, str]:
-    """The parts of an asset somebody gives as one text, as the arguments of version 0.1.0 wanted it."""
-    parts = asset_parts(address)
-    if address:
-        if not parts["dandiset_id"]:
-            raise ValueError(f"{argument} is {address!r}, which cannot be told apart; {_GIVE_PARTS}")
-        warnings.warn(f"{argument} is of version 0.1.0; {_GIVE_PARTS}", DeprecationWarning, stacklevel=4)
-    return parts
+def _whole_asset(given: Mapping[str, str]) -> dict[str, str]:
+    """The parts of where an asset lies and its address, of which one may have been left out."""
+    address = given.get("dandi_asset", "")
+    parts = {part: given.get(part, "") for part in ASSET_PARTS}
+    if not any(parts.values()):
+        parts = asset_parts(address)
+    return parts | {"dandi_asset": address or asset_address(parts)}
 
 
 @register_class("MIVAEModel", "ndx-mivae")
@@ -181,8 +178,8 @@ _CONTEXT = ("context_clips", "context_in_minutes")
 class MIVAEAnnotation(LabMetaData):
     """How the results in a file came about: the file they were added to, the model, and the context it was shown.
 
-    Version 0.1.0 wrote where the source lies as one text, ``source_dandi_asset``; read from such a file, the parts of
-    it are filled in.
+    Where the source lies in an archive is given in parts or as the one address ``source_dandi_asset``, as version 0.1.0
+    wrote it; the other is filled in.
     """
 
     __nwbfields__ = (*_TEXTS, *_CONTEXT, {"name": "model", "child": True, "required_name": "model"})
@@ -207,7 +204,7 @@ class MIVAEAnnotation(LabMetaData):
         {
             "name": "source_dandi_asset",
             "type": str,
-            "doc": "as version 0.1.0 gave the asset: one text, which the parts are filled in from",
+            "doc": "the same as one address, dandi://...",
             "default": None,
         },
         allow_positional=AllowPositional.ERROR,
@@ -216,22 +213,12 @@ class MIVAEAnnotation(LabMetaData):
         fields = popargs_to_dict((*_TEXTS, *_CONTEXT), kwargs)
         model = popargs("model", kwargs)
         super().__init__(**kwargs)
-        self._fill_in_parts(fields)
+        asset = _whole_asset({name: fields[f"source_{name}"] or "" for name in (*ASSET_PARTS, "dandi_asset")})
+        fields.update({f"source_{name}": text or None for name, text in asset.items()})
         report(self, self._problems(fields))
         for name, value in fields.items():
             setattr(self, name, value)
         self.model = model
-
-    def _fill_in_parts(self, fields: dict[str, Any]) -> None:
-        old = fields["source_dandi_asset"]
-        if old is None or any(fields[name] is not None for name in _SOURCE_PARTS):
-            return
-        if self._in_construct_mode:
-            parts = asset_parts(old)
-        else:
-            parts = _parts_given("source_dandi_asset", old)
-            fields["source_dandi_asset"] = None
-        fields.update({f"source_{name}": value or None for name, value in parts.items()})
 
     def _problems(self, fields: Mapping[str, Any]) -> Iterable[str | None]:
         if fields["source_sha256"] is not None:
@@ -240,7 +227,8 @@ class MIVAEAnnotation(LabMetaData):
             yield choice_problem(self.name, "form", fields["form"], FORMS)
         if fields["created"] is not None:
             yield time_problem(self.name, "created", fields["created"])
-        yield from asset_problems(self.name, {part: fields[f"source_{part}"] for part in ASSET_PARTS}, "source_")
+        parts = {part: fields[f"source_{part}"] or "" for part in ASSET_PARTS}
+        yield from asset_problems(self.name, parts, fields["source_dandi_asset"] or "", "source_")
         for name in _CONTEXT:
             if fields[name] is not None and not fields[name] >= 0:
                 yield f"'{self.name}': {name} is {fields[name]}, but cannot be negative"

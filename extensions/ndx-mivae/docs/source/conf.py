@@ -1,0 +1,34 @@
+"""How Sphinx builds the documents of ndx-mivae; pages of the schema are made by hdmf-docutils first."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+# hdmf-docutils imports its settings, conf_doc_autogen, from here.
+sys.path.insert(0, str(HERE))
+
+project = "ndx-mivae"
+author = "The nwb_mivae developers"
+copyright = f"2026, {author}"
+version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+extensions = ["myst_parser"]
+exclude_patterns = ["_format_auto_docs/*"]
+html_theme = "sphinx_rtd_theme"
+numfig = True
+# A figure of the hierarchy is drawn only where graphviz is; the text of the page has the same.
+suppress_warnings = ["myst.header"]
+
+
+def make_pages_of_the_schema(_app):
+    """Write the pages that ``format.rst`` includes, from ``spec/``."""
+    from hdmf_docutils.generate_format_docs import main
+
+    main()
+
+
+def setup(app):
+    """Tell Sphinx what to do before it reads any page."""
+    app.connect("builder-inited", make_pages_of_the_schema)
