@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -133,3 +134,56 @@ def test_every_encoded_frame_is_found_again_once(drawn: tuple[Stored, list[int]]
             source = stored.presentations.iloc[int(latents.row[frame])]
             assert (source["source_path"], source["source_row"]) == (bins.table, bins.rows[place])
     assert found == int(np.sum(stored.presentations["source_path"].to_numpy()[encoded] != ""))
+
+
+def mixed(images: int = 600, movies: int = 2, movie_frames: int = 1000) -> Stored:
+    """One table with rows of three frames and rows of a thousand, in turn."""
+    lengths = [3] * images + [movie_frames] * movies
+    return stored_of([(SHOWN, row) for row, length in enumerate(lengths) for _ in range(length)])
+
+
+def test_a_table_that_mixes_pictures_and_movies_is_taken_apart():
+    stored = mixed()
+    latents = latents_for(stored, range(stored.n_frames))
+    pictures, movies = presentation_bins(stored, latents)
+    assert (pictures.suffix, movies.suffix) == ("_up_to_4_bins", "_up_to_1024_bins")
+    assert pictures.table == movies.table == SHOWN
+    assert pictures.rows.tolist() == list(range(600))
+    assert movies.rows.tolist() == [600, 601]
+    assert (len(pictures.offsets), len(movies.offsets)) == (3, 1000)
+    np.testing.assert_array_equal(movies.offsets[:3], pictures.offsets)
+    block = latents.blocks["neural_shared"]
+    np.testing.assert_array_equal(pictures.spread(block)[0].reshape(-1, 3), block.mean[:1800])
+    np.testing.assert_array_equal(movies.spread(block)[0].reshape(-1, 3), block.mean[1800:])
+
+
+def test_a_large_table_of_equal_rows_stays_whole():
+    stored = mixed(movies=0)
+    with patch("nwb_mivae.annotation.per_presentation._LARGE", 100):
+        (bins,) = presentation_bins(stored, latents_for(stored, range(stored.n_frames)))
+    assert bins.suffix == ""
+
+
+def test_a_long_movie_is_one_row():
+    stored = mixed(images=0, movies=1, movie_frames=300_000)
+    (bins,) = presentation_bins(stored, latents_for(stored, range(stored.n_frames)))
+    assert (bins.rows.tolist(), len(bins.offsets), bins.suffix) == ([0], 300_000, "")
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=12), encoded=st.data())
+def test_taken_apart_or_not_every_frame_is_found_once(lengths: list[int], encoded: st.DataObject):
+    stored = stored_of([(SHOWN, row) for row, length in enumerate(lengths) for _ in range(length)])
+    frames = sorted(encoded.draw(st.sets(st.integers(0, stored.n_frames - 1), min_size=1)))
+    latents = latents_for(stored, frames)
+    block = latents.blocks["neural_shared"]
+    with patch("nwb_mivae.annotation.per_presentation._LARGE", 8):
+        parts = list(presentation_bins(stored, latents))
+    assert sorted(frame for bins in parts for frame in bins.frames) == list(range(len(frames)))
+    assert len({bins.suffix for bins in parts}) == len(parts)
+    rows = [row for bins in parts for row in bins.rows]
+    assert len(rows) == len(set(rows)), "each row in one array"
+    for bins in parts:
+        mean, _ = bins.spread(block)
+        np.testing.assert_array_equal(mean[bins.presentation, bins.bin], block.mean[bins.frames])
+        assert np.sum(~np.isnan(mean[..., 0])) == len(bins.frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """As much of the first dimensions of a float32 array as fits a mebibyte, and the later ones whole where they do."""
     chunk = [1] * len(shape)
     for axis in range(len(shape)):
-        later = _ITEM_BYTES * int(np.prod(shape[axis + 1 :]))
+        later = _ITEM_BYTES * math.prod(shape[axis + 1 :])
         chunk[axis] = max(1, min(shape[axis], _CHUNK_BYTES // max(1, later)))
         if later <= _CHUNK_BYTES:
             chunk[axis + 1 :] = [max(1, length) for length in shape[axis + 1 :]]
