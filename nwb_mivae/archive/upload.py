@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nwb_mivae.archive.asset import Asset
 from nwb_mivae.archive.upload_metadata import merge_metadata
 from nwb_mivae.archive.upload_parts import send_bytes
-from nwb_mivae.archive.upload_plan import LocalFile, PlannedFile, UploadPlan, asset_of
+from nwb_mivae.archive.upload_plan import ETAG, LocalFile, PlannedFile, UploadPlan, asset_at, asset_of
 from nwb_mivae.errors import ArchiveError, NwbMivaeError
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class InterruptedUploadError(ArchiveError):
 
     @classmethod
     def of(
-        cls, problem: NwbMivaeError, *, uploaded: Sequence[str], missing: Sequence[str], address: str
+        cls, problem: NwbMivaeError, *, at: str, uploaded: Sequence[str], missing: Sequence[str], address: str
     ) -> InterruptedUploadError:
-        """The error that stopped it, with what is up and what is not."""
+        """The error that stopped it, with what was being sent, what is up and what is not."""
         error = cls(
-            f"{problem.found}, at {missing[0] if missing else 'the description of the draft'}. "
-            f"Up: {', '.join(uploaded) or 'nothing'}. Not up: {', '.join(missing) or 'nothing'}",
+            f"{problem.found}, at {at}. Up: {', '.join(uploaded) or 'nothing'}. "
+            f"Not up: {', '.join(missing) or 'nothing'}",
             expected=problem.expected,
             remedy=f"{(problem.remedy or 'repeat the command').rstrip('.')}; the same command goes on where it stopped",
             file=address,
@@ -151,20 +151,21 @@ def upload_files(
             # What is asked there only prepares an asset, and can be asked twice.
             client.session.repeat_posts_to(f"{client.api_url}/uploads/")
             draft = client.get_dandiset(plan.dandiset, "draft", lazy=False)
+        at = "the description of the draft"
         try:
             with _upload_errors(plan.address):
                 _complete_description(draft, plan.additions)
                 done = 0
                 for planned in plan.to_send:
-                    assets[planned.local.path] = _send(
-                        client, draft, planned, report=_report(progress, planned.local.path, done, plan.bytes_to_send)
-                    )
+                    at = planned.local.path
+                    assets[at] = _send(client, draft, planned, report=_report(progress, at, done, plan.bytes_to_send))
                     done += planned.local.size
-                    _tell(finished, planned.local.path)
+                    _tell(finished, at)
         except NwbMivaeError as problem:
             paths = [planned.local.path for planned in plan.files]
             raise InterruptedUploadError.of(
                 problem,
+                at=at,
                 uploaded=[path for path in paths if path in assets],
                 missing=[path for path in paths if path not in assets],
                 address=plan.address,
@@ -221,13 +222,32 @@ def _send(
     blob = send_bytes(client, local.file, local.digest, draft.identifier, report=report)
     asset = {"metadata": metadata, "blob_id": blob}
     assets = f"{draft.version_api_path}assets/"
-    record = (
-        client.post(assets, json=asset)
-        if planned.asset is None
-        else client.put(f"{assets}{planned.asset.asset_id}/", json=asset)
-    )
+    try:
+        record = (
+            client.post(assets, json=asset)
+            if planned.asset is None
+            else client.put(f"{assets}{planned.asset.asset_id}/", json=asset)
+        )
+        made = asset_of(client, draft, record)
+    except Exception:
+        # The archive may have done it although its answer was lost.
+        known = _known(client, draft, local)
+        if known is None:
+            raise
+        made = known
     report(local.size)
-    return asset_of(client, draft, record)
+    return made
+
+
+def _known(client: ArchiveClient, draft: RemoteDandiset, local: LocalFile) -> Asset | None:
+    """The asset, if the draft has it and the archive can be asked."""
+    import requests
+
+    try:
+        asset = asset_at(client, draft, local.path)
+    except (NwbMivaeError, requests.RequestException):
+        return None
+    return asset if asset is not None and asset.digests.get(ETAG) == local.digest.as_str() else None
 
 
 def _asset_metadata(local: LocalFile) -> dict[str, Any]:

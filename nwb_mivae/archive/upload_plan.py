@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from nwb_mivae.archive.client import ArchiveClient
 
-__all__ = ["LocalFile", "PlannedFile", "UploadPlan", "plan_upload"]
+__all__ = ["ETAG", "LocalFile", "PlannedFile", "UploadPlan", "asset_at", "asset_of", "plan_upload"]
 
-_ETAG = "dandi:dandi-etag"
+#: What the archive calls the digest of a file it was sent.
+ETAG = "dandi:dandi-etag"
 
 
 @dataclass(frozen=True)
@@ -209,5 +210,5 @@ def asset_of(client: ArchiveClient, draft: RemoteDandiset, record: Mapping[str, 
 def _planned(local: LocalFile, asset: Asset | None) -> PlannedFile:
     if asset is None:
         return PlannedFile(local, "send")
-    same = asset.digests.get(_ETAG) == local.digest.as_str()
+    same = asset.digests.get(ETAG) == local.digest.as_str()
     return PlannedFile(local, "keep" if same else "replace", asset)

@@ -89,7 +89,7 @@ def publish(
             "The same command goes on with what is not up."
         )
 
-    with Terminal(as_json=as_json, quiet=quiet, after_interruption=after_interruption, of_bytes=True) as terminal:
+    with Terminal(as_json=as_json, quiet=quiet, after_interruption=after_interruption) as terminal:
         from nwb_mivae import pipeline
 
         plan = pipeline.plan_publication(
@@ -101,13 +101,15 @@ def publish(
             license=license,
             contributors=contributor or (),
             replace=replace,
+            progress=terminal.progress,
         )
         if dry_run:
             terminal.result({**plan.as_dict(), "published": False}, "\n".join([*_lines(plan), "Nothing was sent."]))
             return
         planned.append(plan)
-        for note in plan.notes:
-            terminal.note(f"Note: {note}.")
+        for note in (*plan.notes, _summary(plan)):
+            terminal.note(f"{note[0].upper()}{note[1:]}.")
+        terminal.of_bytes = True
         published = pipeline.publish(
             plan, progress=lambda _, done, total: terminal.progress("sending", done, total), finished=up.append
         )
@@ -130,7 +132,6 @@ def publish(
 
 def _lines(plan: PublicationPlan) -> Iterator[str]:
     upload = plan.upload
-    where = f"dandiset {upload.dandiset}" if upload.dandiset else f"a new dandiset, {plan.title!r},"
     words = {"send": "send", "replace": "REPLACE", "keep": "there already"}
     for planned in upload.files:
         local = planned.local
@@ -141,7 +142,13 @@ def _lines(plan: PublicationPlan) -> Iterator[str]:
             yield f"description: {field} + {_entry(entry)}"
     for note in plan.notes:
         yield f"note: {note}"
-    yield (
+    yield _summary(plan)
+
+
+def _summary(plan: PublicationPlan) -> str:
+    upload = plan.upload
+    where = f"dandiset {upload.dandiset}" if upload.dandiset else f"a new dandiset, {plan.title!r},"
+    return (
         f"{len(upload.to_send)} of {len(upload.files)} files, {human_bytes(upload.bytes_to_send)}, into the draft of "
         f"{where} of {upload.instance}; laid out in {plan.folder}"
     )

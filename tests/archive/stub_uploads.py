@@ -97,12 +97,15 @@ class StubUploads(StubArchive):
 
     def _struck(self, request: BaseHTTPRequestHandler) -> bool:
         """Do what a fault says; whether nothing else is to be done."""
-        request.damaged = False  # type: ignore[attr-defined]
+        request.damaged = request.lost = False  # type: ignore[attr-defined]
         for fault in self.faults:
             if fault.times and fault.method == request.command and re.search(fault.path, request.path):
                 fault.times -= 1
                 if fault.what == "interrupt":
                     os.kill(os.getpid(), signal.SIGINT)
+                    return False
+                if fault.what == "lost":
+                    request.lost = True  # type: ignore[attr-defined]
                     return False
                 if fault.what == "damage":
                     request.damaged = True  # type: ignore[attr-defined]
@@ -110,13 +113,21 @@ class StubUploads(StubArchive):
                 if fault.what == "silence":
                     time.sleep(30)
                 if fault.what in ("reset", "silence"):
-                    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    request.connection.close()
-                    raise ConnectionResetError
+                    self._hang_up(request)
                 self._body(request)
                 self._send(request, int(fault.what), fault.body)
                 return True
         return False
+
+    def _hang_up(self, request: BaseHTTPRequestHandler) -> None:
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.connection.close()
+        raise ConnectionResetError
+
+    def _send(self, request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+        if getattr(request, "lost", False):
+            self._hang_up(request)
+        super()._send(request, status, body)
 
     def _body(self, request: BaseHTTPRequestHandler) -> bytes:
         left, pieces = int(request.headers.get("Content-Length") or 0), []

@@ -151,7 +151,8 @@ def test_after_a_failure_it_is_said_what_is_up_and_the_same_goes_on(
 
     assert failure.value.uploaded == (PATHS[1],)
     assert failure.value.missing == (PATHS[0],)
-    assert f"Up: {PATHS[1]}. Not up: {PATHS[0]}" in str(failure.value)
+    where = "the description of the draft" if path.startswith("versions") else PATHS[0]
+    assert f"at {where}. Up: {PATHS[1]}. Not up: {PATHS[0]}" in str(failure.value)
     assert "same command goes on" in str(failure.value)
     assert draft.paths == {PATHS[1]: CONTENTS[1]}
 
@@ -173,6 +174,7 @@ def test_after_a_failure_it_is_said_what_is_up_and_the_same_goes_on(
         ("POST", r"blobs/.*/complete", "reset"),
         ("POST", r"blobs/.*/complete", 500),
         ("POST", "validate", 503),
+        ("POST", "/assets/", "lost"),
     ],
 )
 def test_what_fails_once_is_done_again(
