@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nwb_mivae.configuration import Configuration
 
-__all__ = ["AttributionConfiguration"]
+__all__ = ["AttributionConfiguration", "SubpopulationConfiguration"]
 
 
 class AttributionConfiguration(Configuration):
@@ -39,3 +39,21 @@ class AttributionConfiguration(Configuration):
     probes: int | None = Field(default=4, ge=2)
     clips_at_once: int = Field(default=8, ge=1)
     vectors_at_once: int = Field(default=4, ge=1)
+
+
+class SubpopulationConfiguration(Configuration):
+    """How cells are grouped by their attribution.
+
+    Attributes
+    ----------
+    attribution_method
+        Which attribution's time courses are compared; of ``score``, which has a sign, the absolute value.
+    most
+        Largest number of subpopulations that is tried.
+    splits
+        In how many ways the clips are halved to see whether the same subpopulations come again.
+    """
+
+    attribution_method: Literal["score", "fisher"] = "fisher"
+    most: int = Field(default=8, ge=1, le=50)
+    splits: int = Field(default=20, ge=5)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from nwb_mivae.errors import AttributionError
+from nwb_mivae.outputs import whole_file
+
 __all__ = ["SessionSubpopulations"]
+
+_ARRAYS = ("subpopulation", "confidence", "profile", "profile_time")
 
 
 @dataclass(frozen=True)
@@ -27,15 +36,15 @@ class SessionSubpopulations:
     subpopulation : ndarray of int32, (N,)
         Row of the subpopulation of each cell in ``profile``; -1 where a cell belongs to none.
     confidence : ndarray of float32, (N,)
-        Silhouette of each cell in its subpopulation, -1 to 1; NaN where it belongs to none.
+        Silhouette of each cell in its subpopulation, -1 to 1; NaN where it belongs to none, or where there is only one.
     profile : ndarray of float32, (C, B)
         Mean time course of the attribution to a subpopulation's cells.
     profile_time : ndarray of float64, (B,)
         Start of each bin of the profile in seconds from the onset of a clip.
     statistics : mapping of str to (description, ndarray (C,))
-        Figures of each subpopulation, for example its stability, each with what it means.
+        Figures of each subpopulation, for example its stability, each with what it means; NaN where not defined.
     settings : mapping
-        Settings and seed, JSON-able.
+        Settings and seed, what the number of subpopulations was chosen by, and a sentence that says so; JSON-able.
     weights_sha256 : str
         Digest of the weights behind the attribution; empty where unknown.
     """
@@ -50,3 +59,51 @@ class SessionSubpopulations:
     statistics: Mapping[str, tuple[str, npt.NDArray[np.float64]]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write one ``.npz`` file, whole or not at all."""
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {f"statistics.{name}": values for name, (_, values) in self.statistics.items()}
+        values = {
+            "session": self.session,
+            "method": self.method,
+            "attribution_method": self.attribution_method,
+            "statistics": {name: description for name, (description, _) in self.statistics.items()},
+            "settings": dict(self.settings),
+            "weights_sha256": self.weights_sha256,
+        }
+        header = json.dumps(values, allow_nan=False)
+        with whole_file(path) as beside, open(beside, "wb") as stream:
+            np.savez(stream, header=np.array(header), **arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> SessionSubpopulations:
+        """Read what :meth:`save` wrote; nothing in the file is ever executed.
+
+        Raises
+        ------
+        AttributionError
+            If the file is missing or not such a file.
+        """
+        try:
+            with np.load(Path(path), allow_pickle=False) as arrays:
+                header = json.loads(str(arrays["header"]))
+                return cls(
+                    session=header["session"],
+                    method=header["method"],
+                    attribution_method=header["attribution_method"],
+                    statistics={
+                        name: (description, arrays[f"statistics.{name}"])
+                        for name, description in header["statistics"].items()
+                    },
+                    settings=header["settings"],
+                    weights_sha256=str(header["weights_sha256"]),
+                    **{name: arrays[name] for name in _ARRAYS},
+                )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as problem:
+            raise AttributionError(
+                f"a file that holds no subpopulations ({problem})",
+                expected="an .npz file written by SessionSubpopulations.save",
+                remedy="find the subpopulations again",
+                file=path,
+            ) from problem
