@@ -196,8 +196,8 @@ def refuse_without_space(target: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OutputError(
-            f"{free / 1e9:.3g} GB free on the disk",
-            expected=f"about {needed / 1e9:.3g} GB for the output",
+            f"{free / 1e6:,.0f} MB free on the disk",
+            expected=f"about {needed / 1e6:,.0f} MB for the output",
             remedy="free some space there, or choose another output folder",
             file=target,
         )

@@ -27,6 +27,7 @@ from nwb_mivae.annotation.refusals import (
     refuse_taken_name,
 )
 from nwb_mivae.annotation.results import FORMS, Form, Results
+from nwb_mivae.annotation.schema import explain_newer_schema
 from nwb_mivae.annotation.snapshot import Snapshot
 from nwb_mivae.archive import is_address, is_remote
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
@@ -44,7 +45,7 @@ __all__ = ["annotate"]
 #: Sources larger than this are not copied unless that is asked for.
 _LARGE_BYTES = 2 * 10**9
 #: What an annotation takes besides its arrays: text, specifications, HDF5's own bookkeeping.
-_BESIDE_ARRAYS_BYTES = 16 * 2**20
+_BESIDE_ARRAYS_BYTES = 4 * 2**20
 
 
 def annotate(
@@ -212,6 +213,7 @@ def _append(source: Path, results: Results, backend: Backend, name: str | None) 
         with _refusing(opened, "a file that results cannot be added to"):
             _add(opened, results, part, name, "append", backend)
         with _refusing(opened, "a file that pynwb cannot append to"):
+            _let_generators_be_written(opened)
             opened.io.write(opened.nwbfile)
     return source
 
@@ -273,6 +275,14 @@ def _add(opened: OpenedFile, results: Results, part: FilePart, name: str, form: 
         backend=backend,
         location=opened.location,
     )
+
+
+def _let_generators_be_written(opened: OpenedFile) -> None:
+    """Take the list of programs out of a copy; pynwb writes no dataset that is there, and this one became longer."""
+    group, name = "general", "was_generated_by"
+    if f"{group}/{name}" in opened.io._file:
+        del opened.io._file[f"{group}/{name}"]
+        del opened.io.manager.get_builder(opened.nwbfile)[group].datasets[name]
 
 
 def _name_in(opened: OpenedFile, name: str | None, results: Results) -> str:
@@ -377,7 +387,8 @@ def _bytes_of(part: Any) -> int:
 def _opened(location: str) -> Iterator[OpenedFile]:
     from nwb_mivae.sessions.nwb import open_nwb
 
-    opened = open_nwb(location)
+    with explain_newer_schema(location):
+        opened = open_nwb(location)
     try:
         yield opened
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.annotation.results import Results, refuse_other_weights
+from nwb_mivae.annotation.schema import KNOWN_SCHEMA, cached_versions, newest
 from nwb_mivae.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_foreign_results", "refuse_newer_schema", "refuse_output", "refuse_same_weights", "refuse_taken_name"]
 
-_NAMESPACE = "ndx-mivae"
 _TIME_TOLERANCE_IN_SECONDS = 1e-6
 
 
@@ -42,41 +41,19 @@ def refuse_output(source: Path | None, out: Path, *, overwrite: bool) -> None:
 
 
 def refuse_newer_schema(source: Path) -> None:
-    """Refuse a local file with results of a later version of the extension than is installed.
+    """Refuse to write anew a local file with results of a later version of the extension than is known here.
 
     What this version does not know of them would be left out or written as something else, without a word.
     """
-    from ndx_mivae import __name__ as _  # noqa: F401  # registers the namespace
-    from pynwb import get_type_map
-
-    installed = str(get_type_map().namespace_catalog.get_namespace(_NAMESPACE).version)
-    newer = [version for version in _cached_versions(source) if _order(version) > _order(installed)]
-    if newer:
+    version = newest(cached_versions(source))
+    if version is not None:
         raise AnnotationError(
-            f"results in version {max(newer, key=_order)} of {_NAMESPACE}",
-            expected=f"at most version {installed}, which is installed",
-            remedy=f"install the newer {_NAMESPACE} (and nwb_mivae), then repeat this",
+            f"results in version {version} of the ndx-mivae schema, which would be lost in part",
+            expected=f"at most version {KNOWN_SCHEMA}, which this version of nwb_mivae knows",
+            remedy="update nwb_mivae and ndx-mivae, or write a companion (form='companion')",
             file=source,
-            object_path=f"specifications/{_NAMESPACE}",
+            object_path="specifications/ndx-mivae",
         )
-
-
-def _cached_versions(source: Path) -> list[str]:
-    place = f"specifications/{_NAMESPACE}"
-    if source.is_dir():
-        folder = source / place
-        return [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
-    import h5py
-
-    try:
-        with h5py.File(source, "r") as file:
-            return list(file.get(place, {}))
-    except OSError:  # whoever opens it as NWB says why
-        return []
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"[0-9]+", version))
 
 
 def refuse_taken_name(nwbfile: Any, name: str, *, file: str) -> None:

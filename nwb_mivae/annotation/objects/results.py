@@ -100,5 +100,6 @@ def add_results(
 
 def _add_generator(nwbfile: Any) -> None:
     before = [] if nwbfile.was_generated_by is None else [list(text_values(pair)) for pair in nwbfile.was_generated_by]
-    nwbfile.fields["was_generated_by"] = [*before, ["nwb_mivae", package_version()]]
+    program = ["nwb_mivae", package_version()]
+    nwbfile.fields["was_generated_by"] = before if program in before else [*before, program]
     nwbfile.set_modified()
