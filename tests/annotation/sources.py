@@ -181,9 +181,7 @@ def stored_for(
         stop_time=onsets + 0.9 / FRAME_RATE,
         # As a session has it: one row per shown frame; several may come from one row of the source's table.
         presentation=np.arange(frames),
-        presentations=pd.DataFrame(
-            {"source_path": [shown] * frames, "source_row": row_of_frame, "start_time": onsets}
-        ),
+        presentations=pd.DataFrame({"source_path": [shown] * frames, "source_row": row_of_frame, "start_time": onsets}),
         cells=cells,
     )
 
