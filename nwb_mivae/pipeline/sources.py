@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from os import PathLike, fspath
 from pathlib import Path
 
 from nwb_mivae.archive import expand_address, is_remote
 from nwb_mivae.errors import SessionError
+from nwb_mivae.sessions.zarr_folder import is_zarr_folder
 
 __all__ = ["nwb_files", "resolve_sources"]
 
 
 def nwb_files(sources: Iterable[str | PathLike[str]]) -> list[Path]:
-    """NWB files among local ``sources``: files as they are, folders searched, in order of name.
+    """NWB files among local ``sources``: files and Zarr folders as they are, other folders searched, in order of name.
 
     Raises
     ------
@@ -22,11 +24,14 @@ def nwb_files(sources: Iterable[str | PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for source in map(Path, sources):
-        if source.is_dir():
-            inside = sorted(path for path in source.rglob("*.nwb") if not path.name.startswith("."))
+        if source.is_dir() and not is_zarr_folder(source):
+            inside = sorted(_inside(source))
             if not inside:
                 raise SessionError(
-                    "a folder without NWB files", expected="files ending in .nwb", remedy="check the path", file=source
+                    "a folder without NWB files",
+                    expected="files ending in .nwb or folders ending in .nwb.zarr",
+                    remedy="check the path",
+                    file=source,
                 )
             found += inside
         elif source.exists():
@@ -36,14 +41,24 @@ def nwb_files(sources: Iterable[str | PathLike[str]]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def _inside(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        zarr = [name for name in folders if name.endswith(".zarr")]
+        # A Zarr folder is one recording, and has a file for every chunk of it.
+        folders[:] = [name for name in folders if name not in zarr]
+        for name in (*files, *zarr):
+            if name.endswith((".nwb", ".nwb.zarr")) and not name.startswith("."):
+                yield Path(place, name)
+
+
 def resolve_sources(sources: Iterable[str | PathLike[str]]) -> list[str]:
     """Every recording that ``sources`` name, once, as :func:`nwb_mivae.sessions.read_session` takes it.
 
     Parameters
     ----------
     sources : iterable of path-like
-        Local NWB files and folders of them; addresses ``dandi://DANDISET[@VERSION][/PATH]`` whose path may be a glob
-        pattern or, ending in ``/``, a folder; http(s) URLs of NWB files.
+        Local NWB files, Zarr folders, and folders of these; addresses ``dandi://DANDISET[@VERSION][/PATH]`` whose path
+        may be a glob pattern or, ending in ``/``, a folder; http(s) URLs of NWB files.
 
     Returns
     -------

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, Literal
 
 import h5py
@@ -38,6 +39,7 @@ from nwb_mivae.sessions.configuration import SessionsConfiguration
 from nwb_mivae.sessions.conventions import RESULT_TYPES, Conventions, load_conventions
 from nwb_mivae.sessions.nwb import as_text
 from nwb_mivae.sessions.session import Finding
+from nwb_mivae.sessions.zarr_folder import outline
 
 __all__ = ["SAME_TIME", "SourceGroup", "find_groups", "group_sources", "instant", "source_name"]
 
@@ -357,7 +359,7 @@ def _relation_of_planes(one: _File, other: _File, same_id: bool) -> _Relation:
 @contextmanager
 def _opened(source: str) -> Iterator[h5py.File]:
     if not is_remote(source):
-        with h5py.File(source, "r") as root:
+        with outline(Path(source)) if Path(source).is_dir() else h5py.File(source, "r") as root:
             yield root
         return
     remote = open_remote(source)

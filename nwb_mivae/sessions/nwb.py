@@ -72,8 +72,8 @@ class OpenedFile:
 
     @property
     def stem(self) -> str:
-        """The file's own name without its suffix."""
-        return Path(self.location).stem if self.remote is None else self.remote.stem
+        """The file's own name without its suffix, ``.nwb`` or ``.nwb.zarr``."""
+        return Path(self.location.removesuffix(".zarr")).stem if self.remote is None else self.remote.stem
 
     @property
     def asset(self) -> Asset | None:

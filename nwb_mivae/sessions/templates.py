@@ -12,7 +12,6 @@ from itertools import takewhile
 from os import PathLike
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -75,7 +74,7 @@ class StoredFrames(Template):
         self._path = file.path_of(series)
         self._note = file.note
         self._data = series.data
-        self._bits = _bit_depth(series)
+        self._bits = _bit_depth(file, series)
         shape = np.shape(series.data)
         self.n_frames, self.height, self.width = int(shape[0]), int(shape[1]), int(shape[2])
         self._scale: tuple[float, float] | None = None
@@ -160,12 +159,12 @@ class StoredFrames(Template):
         return SessionError(found, expected=expected, remedy=remedy, file=self._file, object_path=self._path)
 
 
-def _bit_depth(series: Any) -> int | None:
+def _bit_depth(file: OpenedFile, series: Any) -> int | None:
     """``bits_per_pixel``, which NWB has given up: where pynwb drops it, it is in the file still."""
     stated = getattr(series, "bits_per_pixel", None)
-    if stated is None and isinstance(series.data, h5py.Dataset):
-        stored = series.data.parent.get("bits_per_pixel")
-        stated = stored[()] if isinstance(stored, h5py.Dataset) and stored.shape == () else None
+    if stated is None:
+        stored = file.io.manager.get_builder(series).datasets.get("bits_per_pixel")
+        stated = np.ravel(stored.data)[0] if stored is not None and np.size(stored.data) == 1 else None
     return None if stated is None else int(stated)
 
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
+
 from nwb_mivae.errors import SessionError
 
-__all__ = ["INSTALL_ZARR", "is_zarr_folder", "open_zarr", "refuse_what_is_no_zarr", "zarr_is_installed"]
+__all__ = ["INSTALL_ZARR", "is_zarr_folder", "open_zarr", "outline", "refuse_what_is_no_zarr", "zarr_is_installed"]
 
 INSTALL_ZARR = 'pip install "nwb_mivae[zarr]"'
+
+_READ_WHOLE = ("id", "start_time", "timestamps", "origin_coords")
 
 
 def zarr_is_installed() -> bool:
@@ -35,8 +41,8 @@ def refuse_what_is_no_zarr(path: Path) -> None:
     Raises
     ------
     SessionError
-        If hdmf-zarr is not installed; if the folder is not Zarr, is Zarr of version 3, or has no consolidated
-        metadata (the last thing to be written); if it does not say which version of NWB it is.
+        If hdmf-zarr is not installed; if the folder is not Zarr, is Zarr of version 3, has no consolidated
+        metadata (the last thing to be written), or lacks chunks; if it does not say which version of NWB it is.
     """
     if (path / "zarr.json").is_file():
         raise SessionError(
@@ -67,7 +73,8 @@ def refuse_what_is_no_zarr(path: Path) -> None:
             file=path,
         )
     try:
-        attributes = json.loads((path / ".zmetadata").read_bytes())["metadata"][".zattrs"]
+        metadata = json.loads((path / ".zmetadata").read_bytes())["metadata"]
+        attributes = metadata[".zattrs"]
     except (ValueError, KeyError, TypeError, OSError) as problem:
         raise SessionError(
             f"consolidated metadata that cannot be read ({type(problem).__name__})",
@@ -83,6 +90,26 @@ def refuse_what_is_no_zarr(path: Path) -> None:
             remedy="name a folder that was written as NWB 2",
             file=path,
             object_path="/",
+        )
+    for name, array in metadata.items():
+        if name.endswith(".zarray"):
+            _refuse_missing_chunks(path, name.removesuffix(".zarray").strip("/"), array)
+
+
+def _refuse_missing_chunks(path: Path, name: str, array: dict[str, Any]) -> None:
+    # Zarr itself reads a chunk that is not there as zeros.
+    if array.get("dimension_separator", ".") != ".":
+        return
+    expected = math.prod(-(-size // chunk) for size, chunk in zip(array["shape"], array["chunks"], strict=True))
+    folder = path / name
+    found = sum(not entry.name.startswith(".") for entry in os.scandir(folder)) if folder.is_dir() else 0
+    if found < expected:
+        raise SessionError(
+            f"{found} of {expected} chunks of an array: the folder is not whole, as after an interrupted copy",
+            expected="every chunk",
+            remedy="copy or download the folder again",
+            file=path,
+            object_path=name,
         )
 
 
@@ -101,31 +128,6 @@ def open_zarr(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     from hdmf_zarr.backend import ZarrIO
     from hdmf_zarr.zarr_utils import BuilderZarrTableDataset
     from pynwb import get_type_map
-    from zarr.storage import DirectoryStore
-
-    class WithoutPickles(DirectoryStore):
-        """Refuses the metadata of an array before anything of the array is decoded."""
-
-        def __getitem__(self, key: str) -> bytes:
-            value: bytes = super().__getitem__(key)
-            if key.endswith(".zmetadata"):
-                for name, metadata in json.loads(value)["metadata"].items():
-                    self._refuse_pickles(name, metadata)
-            elif key.endswith(".zarray"):
-                self._refuse_pickles(key, json.loads(value))
-            return value
-
-        def _refuse_pickles(self, key: str, metadata: dict[str, Any]) -> None:
-            codecs = [*(metadata.get("filters") or []), metadata.get("compressor") or {}]
-            if key.endswith(".zarray") and any(codec.get("id") == "pickle" for codec in codecs):
-                raise SessionError(
-                    "an array of Python pickles, which can run any program when they are read",
-                    expected="texts and references stored as JSON",
-                    remedy="use the HDF5 file, or have it written again with hdmf_zarr.backend.ZarrIO and "
-                    "object_codec_class=numcodecs.JSON",
-                    file=path,
-                    object_path=key.removesuffix(".zarray").strip("/"),
-                )
 
     class RowsWithReferences(BuilderZarrTableDataset):
         """Rows that are stored as JSON, which has no compound types, say what they are made of to the validator."""
@@ -165,7 +167,83 @@ def open_zarr(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
             """First of it is the text, as with pynwb's IO of HDF5 files."""
             return (str(self._file.attrs["nwb_version"]),)
 
-    store = WithoutPickles(str(path))
+    store = _store(path)
     type_map = get_type_map()
     ZarrIO.load_namespaces(type_map, path=store)
     return LinksInside(store, manager=BuildManager(type_map), mode=mode, object_codec_class=numcodecs.JSON)
+
+
+def outline(path: Path) -> h5py.File:
+    """The plan of an NWB folder as an HDF5 file in memory, for whoever only has to look at names, types and times.
+
+    It has every group, link and plain attribute, single values, ids and times; of other arrays only shape and type.
+
+    Raises
+    ------
+    SessionError
+        As :func:`refuse_what_is_no_zarr`, or if the folder holds pickles.
+    """
+    refuse_what_is_no_zarr(path)
+    import zarr
+
+    plan = h5py.File.in_memory()
+    unvisited = [(zarr.open_consolidated(_store(path), mode="r"), plan)]
+    while unvisited:
+        group, copy = unvisited.pop()
+        _copy_attributes(group, copy)
+        for link in group.attrs.get("zarr_link", []):
+            copy[link["name"]] = h5py.SoftLink(link["path"])
+        for name, array in group.arrays():
+            _copy_array(name, array, copy)
+        unvisited += [(inside, copy.create_group(name)) for name, inside in group.groups()]
+    return plan
+
+
+def _copy_array(name: str, array: Any, copy: h5py.Group) -> None:
+    if array.attrs.get("zarr_dtype") == "scalar":
+        value = array[0]
+        dataset = copy.create_dataset(name, data=value.decode() if isinstance(value, bytes) else value)
+    elif array.dtype.kind not in "biuf":
+        return
+    elif name in _READ_WHOLE or not array.size:
+        dataset = copy.create_dataset(name, data=array[:])
+    else:
+        dataset = copy.create_dataset(name, shape=array.shape, dtype=array.dtype, chunks=True)  # takes no space
+    _copy_attributes(array, dataset)
+
+
+def _copy_attributes(item: Any, copy: Any) -> None:
+    for name, value in item.attrs.items():
+        if isinstance(value, str | int | float):
+            copy.attrs[name] = value
+
+
+def _store(path: Path) -> Any:
+    """The folder as Zarr's store, from which no array of pickles can be read."""
+    from zarr.storage import DirectoryStore
+
+    class WithoutPickles(DirectoryStore):
+        """Refuses the metadata of an array before anything of the array is decoded."""
+
+        def __getitem__(self, key: str) -> bytes:
+            value: bytes = super().__getitem__(key)
+            if key.endswith(".zmetadata"):
+                for name, metadata in json.loads(value)["metadata"].items():
+                    self._refuse_pickles(name, metadata)
+            elif key.endswith(".zarray"):
+                self._refuse_pickles(key, json.loads(value))
+            return value
+
+        def _refuse_pickles(self, key: str, metadata: dict[str, Any]) -> None:
+            codecs = [*(metadata.get("filters") or []), metadata.get("compressor") or {}]
+            if key.endswith(".zarray") and any(codec.get("id") == "pickle" for codec in codecs):
+                raise SessionError(
+                    "an array of Python pickles, which can run any program when they are read",
+                    expected="texts and references stored as JSON",
+                    remedy="use the HDF5 file, or have it written again with hdmf_zarr.backend.ZarrIO and "
+                    "object_codec_class=numcodecs.JSON",
+                    file=path,
+                    object_path=key.removesuffix(".zarray").strip("/"),
+                )
+
+    return WithoutPickles(str(path))
