@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nwb_mivae.annotation.backends import Backend
-from nwb_mivae.annotation.companion_masks import mask_bytes_to_fetch
 from nwb_mivae.annotation.companion_metadata import new_companion
 from nwb_mivae.annotation.companion_tables import TableCopies
 from nwb_mivae.annotation.file_part import FilePart
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["make_companion"]
 
-#: Masks are most of a ROI table's bytes. From a server they are worth a minute on a slow line and no more.
-_REMOTE_MASK_BYTES = 64 * 2**20
-
 
 def make_companion(
     opened: OpenedFile, results: Results, *, part: FilePart, backend: Backend
@@ -35,12 +31,14 @@ def make_companion(
       ``identifier`` with ``-mivae`` appended. Times stay seconds of the source's clock. A slash in ``session_id`` or
       ``subject_id`` becomes ``-`` (the archive refuses it), and ``notes`` says so;
     * the tables of cells (``PlaneSegmentation`` with imaging plane and device, ``Units``) and of presentations that the
-      session was prepared from, at the same place, with the same rows in the same order and the same ids. Columns
-      that refer to other objects, hold a value for every spike, or weigh more than 16 MiB are left out, and the
-      table's description names them. ROI masks come along; from a server only where all of them together are at
-      most 64 MiB to fetch. Tables and columns of types from other extensions become the core type they extend.
+      session was prepared from, at the same place, with the same rows in the same order and the same ids. Columns that
+      refer to other objects, hold waveforms or a value for every spike, or weigh more than 16 MiB are left out, and the
+      table's description names them. ROI masks come along, since there is no ``PlaneSegmentation`` without; so do spike
+      times up to 64 MiB. Above that the units are a plain table, ``processing/ecephys/units``, since there are no
+      ``Units`` without. Tables and columns of types from other extensions become the core type they extend.
 
-    Masks are read from the source while the companion is written, so ``opened`` stays open until then.
+    Image masks are read from the source while the companion is written, block by block, so ``opened`` stays open until
+    then.
 
     Parameters
     ----------
@@ -72,7 +70,7 @@ def make_companion(
     companion = new_companion(opened)
     containers = {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
     sources = {path: containers[path] for path in _named_paths(results, part) if path in containers}
-    copies = TableCopies(opened, companion, backend=backend, with_masks=_masks_are_worth_it(opened, sources))
+    copies = TableCopies(opened, companion, backend=backend)
     objects: dict[str, Any] = {}
     for path, source in sources.items():
         try:
@@ -98,9 +96,3 @@ def _named_paths(results: Results, part: FilePart) -> Iterator[str]:
     cells = stored.cells["source_path"].to_numpy(dtype=object)[part.cells]
     shown = stored.presentations["source_path"].to_numpy(dtype=object)
     yield from dict.fromkeys(str(path) for path in (*cells, *shown) if path)
-
-
-def _masks_are_worth_it(opened: OpenedFile, sources: dict[str, Any]) -> bool:
-    if opened.remote is None:
-        return True
-    return sum(mask_bytes_to_fetch(table) for table in sources.values()) <= _REMOTE_MASK_BYTES

@@ -1,13 +1,11 @@
-"""ROI masks for a companion: images are streamed from the source while it is written, lists of pixels are read."""
+"""Image masks of ROIs, read from the source block by block while the companion is written."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
-from hdmf.common import VectorIndex
 from hdmf.data_utils import GenericDataChunkIterator
 
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
@@ -15,7 +13,7 @@ from nwb_mivae.errors import AnnotationError, NwbMivaeError
 if TYPE_CHECKING:
     from nwb_mivae.sessions.nwb import OpenedFile
 
-__all__ = ["IMAGE_MASK", "PIXEL_MASKS", "StreamedMasks", "mask_bytes_to_fetch"]
+__all__ = ["IMAGE_MASK", "PIXEL_MASKS", "StreamedMasks"]
 
 IMAGE_MASK = "image_mask"
 #: Lists of pixels, with the fields of one pixel.
@@ -25,21 +23,6 @@ PIXEL_MASKS = {"pixel_mask": ("x", "y", "weight"), "voxel_mask": ("x", "y", "z",
 _BLOCK_BYTES = 1 << 24
 #: One chunk, where the source has none.
 _CHUNK_BYTES = 1 << 20
-
-
-def mask_bytes_to_fetch(table: Any) -> int:
-    """Bytes that the masks of a table take where they are stored, compressed or not."""
-    return sum(_stored_bytes(table[name]) for name in (IMAGE_MASK, *PIXEL_MASKS) if name in table.colnames)
-
-
-def _stored_bytes(column: Any) -> int:
-    while isinstance(column, VectorIndex):
-        column = column.target
-    stored = getattr(column.data, "dataset", column.data)
-    if isinstance(stored, h5py.Dataset):
-        return int(stored.id.get_storage_size())
-    values = np.asarray(stored)
-    return int(values.nbytes)
 
 
 class StreamedMasks(GenericDataChunkIterator):

@@ -30,7 +30,6 @@ __all__ = ["TableCopies"]
 _COLUMN_BYTES = 16 * 2**20
 #: An hour of 230 units at 10 spikes a second.
 _SPIKE_BYTES = 64 * 2**20
-_PIXEL_BYTES = 256 * 2**20
 _COMPRESSED_FROM_BYTES = 4096
 
 _SPIKE_TIMES = "spike_times"
@@ -50,15 +49,12 @@ class TableCopies:
         Receives the copies and the modules, planes and devices they need.
     backend : Backend
         The format the companion is going to be written in.
-    with_masks : bool
-        Whether ROI masks are copied.
     """
 
-    def __init__(self, opened: OpenedFile, companion: pynwb.NWBFile, *, backend: Backend, with_masks: bool) -> None:
+    def __init__(self, opened: OpenedFile, companion: pynwb.NWBFile, *, backend: Backend) -> None:
         self._opened = opened
         self._companion = companion
         self._backend = backend
-        self._with_masks = with_masks
 
     def add(self, path: str, source: Any) -> DynamicTable | None:
         """Copy the table at this path of the source; nothing is copied of what is no table."""
@@ -190,8 +186,10 @@ class TableCopies:
         for name in source.colnames:
             indices, leaf = _indices_and_values(source[name])
             ends = [np.asarray(index.data[:]) for index in indices]
-            of_spikes = bool(ends) and name != _SPIKE_TIMES and np.array_equal(ends[0], ends_of_spikes)
-            values = self._values(source, name, leaf, path) if _run_through(ends, indices) and not of_spikes else None
+            # A column that is ragged as the spike times are has a value for every spike.
+            per_spike = ends and ends_of_spikes is not None and np.array_equal(ends[0], ends_of_spikes)
+            fits = _run_through(ends, indices) and (name == _SPIKE_TIMES or not per_spike)
+            values = self._values(source, name, leaf, path) if fits else None
             if values is None:
                 left_out.append(as_text(name))
                 continue
@@ -212,7 +210,7 @@ class TableCopies:
             return None
         stored = leaf.data
         if isinstance(source, PlaneSegmentation) and name in (IMAGE_MASK, *PIXEL_MASKS):
-            return self._masks(name, stored, path) if self._with_masks else None
+            return self._masks(name, stored, path)
         if isinstance(stored, ReferenceResolver) or (isinstance(source, Units) and name in _WAVEFORMS):
             return None
         is_spikes = isinstance(source, Units) and name == _SPIKE_TIMES
@@ -224,17 +222,16 @@ class TableCopies:
         if values.dtype.kind in "biuf":
             return self._compressed(values)
         if values.dtype.kind in "OSTU" and all(isinstance(value, str | bytes) for value in values.ravel()):
-            return text_values(values.ravel()).reshape(values.shape).tolist()
+            texts = text_values(values.ravel()).reshape(values.shape)
+            return texts.tolist() if texts.size else np.zeros(texts.shape, dtype=np.str_)
         return None
 
     def _masks(self, name: str, stored: Any, path: str) -> Any:
         if name == IMAGE_MASK:
             return self._backend.compressed(StreamedMasks(stored, self._opened, path))
-        pixels = getattr(stored, "dataset", stored)
-        if _raw_bytes(pixels) > _PIXEL_BYTES:
-            return None
-        values = np.asarray(pixels[:])
-        return self._compressed(values) if values.dtype.names == PIXEL_MASKS[name] else None
+        # hdmf writes lists of pixels from memory only; they have twelve bytes for each pixel of a ROI.
+        pixels = np.asarray(getattr(stored, "dataset", stored)[:])
+        return self._compressed(pixels) if pixels.dtype.names == PIXEL_MASKS[name] else None
 
     def _compressed(self, values: npt.NDArray[Any]) -> Any:
         return self._backend.compressed(values) if values.nbytes >= _COMPRESSED_FROM_BYTES else values
@@ -250,7 +247,7 @@ def _indices_and_values(column: VectorData) -> tuple[list[VectorIndex], VectorDa
 
 
 def _ends_of_spikes(source: DynamicTable) -> npt.NDArray[Any] | None:
-    """Where each unit's spikes end: a column that is ragged in the same way has a value for every spike."""
+    """Where each unit's spikes end among all spikes, where there are any."""
     if not isinstance(source, Units) or source.spike_times_index is None:
         return None
     return np.asarray(source.spike_times_index.data[:])
