@@ -31,6 +31,8 @@ ASSET_ADDRESS = (
     "The same as one address, dandi://[INSTANCE/]DANDISET[@VERSION][/PATH][#asset=ID]: all that version 0.1.0 had."
 )
 
+UNITS = "the Units table (in a file without spike times: of a plain DynamicTable with a row for each unit)"
+
 
 def model_link() -> NWBLinkSpec:
     """The link by which every result names the model it came from."""
@@ -49,7 +51,7 @@ def cells_region(doc: str) -> NWBDatasetSpec:
     return NWBDatasetSpec(
         name="cells",
         neurodata_type_inc="DynamicTableRegion",
-        doc=f"Rows of a PlaneSegmentation table or of the Units table, one for each {doc}.",
+        doc=f"Rows of a PlaneSegmentation table, or of {UNITS}, one for each {doc}.",
     )
 
 
@@ -310,7 +312,7 @@ def types() -> list[NWBGroupSpec]:
             NWBDatasetSpec(
                 name="units",
                 neurodata_type_inc="DynamicTableRegion",
-                doc="Rows of the Units table, one for each column of data.",
+                doc=f"Rows of {UNITS}, one for each column of data.",
             ),
             per_latent_cells,
         ],

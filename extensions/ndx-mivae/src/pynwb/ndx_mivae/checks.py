@@ -25,13 +25,13 @@ __all__ = [
     "increasing_problem",
     "json_problem",
     "length_problem",
-    "of_one_kind",
     "range_problem",
     "region_problems",
     "report",
     "sha256_problem",
     "shape_of",
     "space_problem",
+    "table_problem",
     "time_problem",
     "values_in_memory",
 ]
@@ -141,13 +141,15 @@ def range_problem(name: str, attribute: str, data: Any, lowest: float, highest: 
     return f"'{name}': {attribute} has {outside.size} values such as {outside[0]:g}, but all must be {expected}"
 
 
-def of_one_kind(name: str, attribute: str, kind: Any, kinds: tuple[type, ...]) -> str | None:
-    """What is wrong with an object that must be of one of a few types, if anything."""
-    # Units whose spike times lie in another file are a plain table: NWB Inspector refuses `Units` without spikes.
-    if isinstance(kind, kinds) or (Units in kinds and type(kind) is DynamicTable):
+def table_problem(name: str, attribute: str, table: DynamicTable, kinds: tuple[type, ...]) -> str | None:
+    """What is wrong with the type of a table that a region refers to, if anything."""
+    if isinstance(table, kinds):
         return None
-    expected = " or ".join(expected.__name__ for expected in kinds)
-    return f"'{name}': {attribute} refers to a {type(kind).__name__}, but must refer to a {expected}"
+    # A file without spike times cannot have Units (the NWB Inspector calls them critical): a plain table has the rows.
+    if Units in kinds and type(table) is DynamicTable:
+        return None
+    expected = " or ".join(kind.__name__ for kind in kinds)
+    return f"'{name}': {attribute} refers to a {type(table).__name__}, but must refer to {expected}"
 
 
 def region_problems(
@@ -157,7 +159,7 @@ def region_problems(
     table = region.table
     if table is None:
         return [f"'{name}': {attribute} refers to no table; give the DynamicTableRegion its table"]
-    problems = [of_one_kind(name, attribute, table, kinds)]
+    problems = [table_problem(name, attribute, table, kinds)]
     rows = values_in_memory(region.data)
     if rows is not None and rows.size and (rows.min() < 0 or rows.max() >= len(table)):
         problems.append(

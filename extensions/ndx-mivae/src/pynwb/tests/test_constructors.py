@@ -3,19 +3,37 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hdmf.backends.hdf5 import H5DataIO
-from ndx_mivae import SPACES
+from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
+from ndx_mivae import FORMS, SPACES, AlignmentMetricsTable, SubpopulationsTable, TrainingSessionsTable
+from ndx_mivae.dandi_asset import ASSET_PARTS, asset_address, asset_parts
 from ndx_mivae.testing import (
+    mock_AlignmentMetricsTable,
+    mock_FunctionalFingerprints,
     mock_LatentSeries,
     mock_MIVAEAnnotation,
     mock_MIVAEModel,
     mock_PresentationLatents,
     mock_RoiAttributionSeries,
     mock_StimulusAttributionSeries,
+    mock_Subpopulations,
+    mock_SubpopulationsTable,
     mock_TrainingSessionsTable,
     mock_UnitAttributionSeries,
 )
+from pynwb.misc import Units
+from pynwb.ophys import PlaneSegmentation
+from pynwb.testing.mock.ophys import mock_PlaneSegmentation
 
 pytestmark = pytest.mark.filterwarnings("ignore:The linked table for DynamicTableRegion")
+
+
+def rows_of(table: DynamicTable | None, rows: list[int], name: str = "cells") -> DynamicTableRegion:
+    return DynamicTableRegion(name=name, description="Some rows.", data=rows, table=table)
+
+
+def plain_table(rows: int) -> DynamicTable:
+    columns = [VectorData(name="quality", description="Quality.", data=["good"] * rows)]
+    return DynamicTable(name="units", description="Units whose spike times lie elsewhere.", columns=columns)
 
 
 def test_a_latent_series_keeps_what_it_is_given():
@@ -128,3 +146,312 @@ def test_a_model_may_have_no_known_training_sessions():
 def test_arguments_are_named():
     with pytest.raises(SyntaxError, match="Only keyword arguments"):
         type(mock_LatentSeries())("name", np.zeros((2, 2)), "neural_shared")
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mock", "argument"),
+    [
+        (mock_LatentSeries, "data"),
+        (mock_LatentSeries, "variance"),
+        (mock_PresentationLatents, "mean"),
+        (mock_PresentationLatents, "variance"),
+        (mock_UnitAttributionSeries, "data"),
+        (mock_StimulusAttributionSeries, "per_latent"),
+        (mock_FunctionalFingerprints, "data"),
+    ],
+)
+def test_nan_says_there_is_no_value_and_infinity_is_refused(mock, argument):
+    values = np.array(getattr(mock(), argument), dtype=np.float32)
+    values[0, 0] = np.nan
+    mock(**{argument: values})
+    values[0, 0] = np.inf
+    with pytest.raises(ValueError, match=rf"{argument} has \d+ infinite values; use NaN where there is none"):
+        mock(**{argument: values})
+
+
+# --- regions --------------------------------------------------------------------------------------------------------
+
+WITH_CELLS = [
+    (mock_Subpopulations, "cells"),
+    (mock_FunctionalFingerprints, "cells"),
+    (mock_RoiAttributionSeries, "rois"),
+    (mock_UnitAttributionSeries, "units"),
+]
+
+
+# Newer versions of hdmf refuse such a region before it gets here.
+OUTSIDE = r"has rows .* has 6 rows|out of bounds"
+
+
+@pytest.mark.parametrize("rows", [[2, 3, 4, 5, 6], [-1, 0, 1, 2, 3]])
+@pytest.mark.parametrize(("mock", "argument"), WITH_CELLS)
+def test_a_region_has_rows_of_its_table_only(mock, argument, rows):
+    table = getattr(mock(), argument).table
+    with pytest.raises((ValueError, IndexError), match=OUTSIDE):
+        mock(**{argument: rows_of(table, rows, argument)})
+
+
+def test_presentations_have_rows_of_their_table_only():
+    table = mock_PresentationLatents().presentations.table
+    with pytest.raises((ValueError, IndexError), match=OUTSIDE):
+        mock_PresentationLatents(presentations=rows_of(table, [0, 1, 2, 9], "presentations"))
+
+
+@pytest.mark.parametrize(("mock", "argument"), WITH_CELLS)
+def test_a_region_has_a_table(mock, argument):
+    with pytest.raises(ValueError, match=rf"{argument} refers to no table"):
+        mock(**{argument: rows_of(None, [0, 1, 2, 3, 4], argument)})
+
+
+@pytest.mark.parametrize(("mock", "argument"), WITH_CELLS)
+def test_cells_are_rows_of_a_table_of_cells(mock, argument):
+    times = mock_PresentationLatents().presentations.table
+    with pytest.raises(ValueError, match=rf"{argument} refers to a TimeIntervals, but must refer to "):
+        mock(**{argument: rows_of(times, [0, 1, 2, 3, 4], argument)})
+
+
+def test_rois_are_no_units_and_units_no_rois():
+    segmentation = mock_PlaneSegmentation(n_rois=6)
+    with pytest.raises(ValueError, match="units refers to a PlaneSegmentation, but must refer to Units"):
+        mock_UnitAttributionSeries(units=rows_of(segmentation, [0, 1, 2, 3, 4], "units"))
+    with pytest.raises(ValueError, match="rois refers to a DynamicTable, but must refer to PlaneSegmentation"):
+        mock_RoiAttributionSeries(rois=rows_of(plain_table(6), [0, 1, 2, 3, 4], "rois"))
+
+
+@pytest.mark.parametrize("mock", [mock_Subpopulations, mock_FunctionalFingerprints])
+def test_cells_may_be_rois_units_or_rows_of_a_plain_table_of_units(mock):
+    assert isinstance(mock().cells.table, PlaneSegmentation)
+    units = mock_UnitAttributionSeries().units.table
+    assert isinstance(mock(cells=rows_of(units, [0, 1, 2, 3, 4])).cells.table, Units)
+    assert mock(cells=rows_of(plain_table(5), [0, 1, 2, 3, 4])).cells.table.colnames == ("quality",)
+
+
+# --- subpopulations -------------------------------------------------------------------------------------------------
+
+
+def test_subpopulations_keep_what_they_are_given():
+    model, pixels = mock_MIVAEModel(), mock_StimulusAttributionSeries()
+    groups = mock_Subpopulations(model=model, attribution=pixels)
+    assert groups.model is model
+    assert groups.attribution is pixels
+    assert groups.table.colnames == ("profile", "n_cells", "stability")
+    assert mock_Subpopulations(confidence=None, settings=None).confidence is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"subpopulation": [0, 1]}, "subpopulation has length 2, but cells has 5"),
+        ({"subpopulation": [0, 0, 1, -1, 2]}, "values from -1 to 2, but must name one of the 2 rows of table"),
+        ({"subpopulation": [0, 0, 1, -2, 1]}, "values from -2 to 1, but must name one of the 2 rows of table"),
+        ({"subpopulation": [0.0, 0.5, 1.0, -1.0, 1.0]}, "subpopulation is of type float64, but must be integers"),
+        ({"confidence": np.zeros(4)}, "confidence has length 4, but cells has 5"),
+        (
+            {"confidence": [0.0, 0.1, 1.5, 0.2, 2.0]},
+            "confidence has 2 values such as 1.5, but all must be from -1 to 1",
+        ),
+        ({"bin_offsets_in_seconds": [0.0, 0.1]}, "bin_offsets_in_seconds has length 2, but each profile has 4"),
+        ({"bin_offsets_in_seconds": [0.0, 0.1, 0.1, 0.2]}, "bin_offsets_in_seconds do not increase"),
+        ({"bin_offsets_in_seconds": [0.0, 0.1, np.nan, 0.2]}, "bin_offsets_in_seconds are not all finite"),
+        ({"target": "cells"}, "target is 'cells', but must be one of neural_shared"),
+        ({"settings": "seed: 0"}, "settings is not JSON"),
+    ],
+)
+def test_subpopulations_fit_their_cells_and_table(fields, message):
+    with pytest.raises(ValueError, match=message):
+        mock_Subpopulations(**fields)
+
+
+def test_there_may_be_no_subpopulation_at_all():
+    table = mock_SubpopulationsTable(rows=0)
+    assert len(mock_Subpopulations(table=table, subpopulation=[-1] * 5).table) == 0
+    with pytest.raises(ValueError, match="must name one of the 0 rows"):
+        mock_Subpopulations(table=table)
+
+
+@pytest.mark.parametrize(
+    ("profile", "n_cells", "message"),
+    [
+        ([1.0, 2.0], [3, 4], r"profile has shape \(2,\), but must be \(subpopulation, bin\)"),
+        (np.zeros((2, 3)), [3, -4], "n_cells has 1 values such as -4, but all must be at least 0"),
+    ],
+)
+def test_a_table_of_subpopulations_has_profiles_and_counts(profile, n_cells, message):
+    columns = [
+        VectorData(name="profile", description="Profile.", data=profile),
+        VectorData(name="n_cells", description="Cells.", data=n_cells),
+    ]
+    with pytest.raises(ValueError, match=message):
+        SubpopulationsTable(columns=columns)
+
+
+def test_a_table_of_subpopulations_can_be_filled_row_by_row():
+    table = SubpopulationsTable()
+    table.add_row(profile=[0.0, 1.0], n_cells=4)
+    table.add_row(profile=[1.0, 0.0], n_cells=2)
+    assert table.to_dataframe().n_cells.tolist() == [4, 2]
+
+
+# --- fingerprints ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"data": np.zeros((4, 2, 3))}, "data has length 4, but cells has 5"),
+        ({"data": np.zeros((5, 3, 3))}, "data has 3 lags, but there are 2 lags_in_seconds"),
+        ({"data": np.zeros((5, 2))}, "incorrect shape"),
+        ({"lags_in_seconds": [0.1, 0.0]}, "lags_in_seconds do not increase"),
+        ({"settings": "{"}, "settings is not JSON"),
+    ],
+)
+def test_fingerprints_fit_their_cells_and_lags(fields, message):
+    with pytest.raises(ValueError, match=message):
+        mock_FunctionalFingerprints(**fields)
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+FIGURE = {
+    "metric": "top1",
+    "condition": "with_context",
+    "is_control": False,
+    "value": 0.5,
+    "chance": 0.02,
+    "n_clips": 50,
+    "other_session": "",
+    "held_out": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"value": 1.2}, "value of top1 has 1 values such as 1.2, but all must be from 0 to 1"),
+        (
+            {"metric": "paired_r", "value": -1.2},
+            "value of paired_r has 1 values such as -1.2, but all must be from -1 to 1",
+        ),
+        ({"chance": -0.1}, "chance of top1 has 1 values such as -0.1"),
+        ({"n_clips": -1}, "n_clips has 1 values such as -1, but all must be at least 0"),
+    ],
+)
+def test_figures_are_in_the_range_of_their_metric(changed, message):
+    with pytest.raises(ValueError, match=message):
+        AlignmentMetricsTable.of_rows([FIGURE, FIGURE | changed])
+    table = AlignmentMetricsTable.of_rows([FIGURE])
+    with pytest.raises(ValueError, match=message):
+        table.add_row(**FIGURE | changed)
+    assert len(table) == 1
+
+
+def test_figures_may_be_unknown_and_of_any_other_metric():
+    table = AlignmentMetricsTable.of_rows([FIGURE | {"value": np.nan, "chance": np.nan}])
+    table.add_row(**FIGURE | {"metric": "bits_per_clip", "value": 7.5, "chance": np.nan})
+    assert table.to_dataframe().metric.tolist() == ["top1", "bits_per_clip"]
+    assert len(AlignmentMetricsTable.of_rows([])) == 0
+
+
+def test_a_figure_is_whole():
+    with pytest.raises(KeyError, match="held_out"):
+        AlignmentMetricsTable.of_rows([{name: value for name, value in FIGURE.items() if name != "held_out"}])
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        AlignmentMetricsTable.of_rows([FIGURE | {"value": "high"}])
+    with pytest.raises(ValueError, match="settings is not JSON"):
+        mock_AlignmentMetricsTable(settings="none")
+
+
+# --- where files come from ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_three_forms_are_known(form):
+    assert mock_MIVAEAnnotation(form=form).form == form
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"form": "sidecar"}, "form is 'sidecar', but must be one of copy, append, companion"),
+        ({"created": "yesterday"}, "created is 'yesterday', but must be a date and time with offset from UTC"),
+        ({"created": "2026-01-31T12:00:00"}, "must be a date and time with offset from UTC"),
+        (
+            {"source_dandiset_id": "728", "source_dandi_asset": None},
+            "source_dandiset_id is '728', but must be six digits",
+        ),
+        ({"source_asset_path": "../a.nwb"}, "source_asset_path is '../a.nwb', but must be a path inside the dandiset"),
+        ({"source_asset_path": "/a.nwb"}, "must be a path inside the dandiset"),
+        ({"source_asset_path": "sub-1\\a.nwb"}, "must be a path inside the dandiset"),
+        ({"source_dandiset_id": None}, "source_dandiset_version is given, but source_dandiset_id is not"),
+        ({"context_in_minutes": float("nan")}, "context_in_minutes is nan, but cannot be negative"),
+    ],
+)
+def test_an_annotation_says_where_it_comes_from_in_known_words(fields, message):
+    with pytest.raises(ValueError, match=message):
+        mock_MIVAEAnnotation(**fields)
+
+
+def test_an_annotation_need_not_say_where_it_comes_from():
+    texts = [name for name in mock_MIVAEAnnotation().fields if name.startswith("source_")]
+    annotation = mock_MIVAEAnnotation(**dict.fromkeys([*texts, "form", "code_version", "created"]))
+    assert annotation.source_dandi_asset is None
+    assert annotation.form is None
+    # What is unknown may be given as empty, too, but is not written: the inspector takes it for a mistake.
+    empty = mock_MIVAEAnnotation(**dict.fromkeys((f"source_{part}" for part in ASSET_PARTS), ""))
+    assert empty.source_asset_path is None
+
+
+PARTS = {
+    "dandi_instance": "dandi",
+    "dandiset_id": "000728",
+    "dandiset_version": "0.240827.1809",
+    "asset_path": "sub-1/sub-1_ophys.nwb",
+    "asset_id": "b2f0-1",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "address"),
+    [
+        ({}, "dandi://000728@0.240827.1809/sub-1/sub-1_ophys.nwb#asset=b2f0-1"),
+        ({"dandi_instance": "linc"}, "dandi://linc/000728@0.240827.1809/sub-1/sub-1_ophys.nwb#asset=b2f0-1"),
+        (
+            {"dandi_instance": "http://127.0.0.1:8000/api"},
+            "dandi+http://127.0.0.1:8000/api/000728@0.240827.1809/sub-1/sub-1_ophys.nwb#asset=b2f0-1",
+        ),
+        ({"dandi_instance": "", "dandiset_version": "", "asset_id": ""}, "dandi://000728/sub-1/sub-1_ophys.nwb"),
+        (dict.fromkeys(PARTS, ""), ""),
+    ],
+)
+def test_parts_and_address_say_the_same(changed, address):
+    parts = PARTS | changed
+    assert asset_address(parts) == address
+    assert asset_parts(address) == parts
+    table = TrainingSessionsTable.of_rows([parts, {"dandi_asset": address}])
+    for name in ASSET_PARTS:
+        assert table[name].data == [parts[name]] * 2
+    assert table["dandi_asset"].data == [address] * 2
+
+
+def test_an_asset_known_in_other_words_is_kept_as_it_is():
+    table = TrainingSessionsTable.of_rows([{"dandi_asset": "dandiset 728, first mouse"}])
+    assert table["dandi_asset"].data == ["dandiset 728, first mouse"]
+    assert table["dandiset_id"].data == [""]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"sha256": "abc"}, "'training_sessions, row 1': sha256 is 'abc', but must be 64 lower-case"),
+        ({"dandiset_id": "728"}, "row 1': dandiset_id is '728', but must be six digits"),
+        ({"asset_path": "a.nwb"}, "row 1': asset_path is given, but dandiset_id is not"),
+        ({"dandi_assets": ""}, "no column dandi_assets; the columns are identifier, "),
+        (PARTS | {"dandi_asset": "dandi://000003"}, "row 1': dandi_asset is 'dandi://000003', but the parts given say"),
+    ],
+)
+def test_a_training_session_is_named_in_known_words(row, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingSessionsTable.of_rows([{}, row])

@@ -18,8 +18,8 @@ HERE = Path(__file__).resolve().parent
 INSIDE_OTHERS = ("mock_MIVAEAnnotation", "mock_MIVAEModel", "mock_SubpopulationsTable", "mock_TrainingSessionsTable")
 
 
-def annotated_file() -> NWBFile:
-    """A session with one object of every type, linked as in an annotated file."""
+def session() -> NWBFile:
+    """A session with all a published file must say, and nothing recorded."""
     nwbfile = NWBFile(
         session_description="A mouse saw movies.",
         identifier="session",
@@ -31,12 +31,23 @@ def annotated_file() -> NWBFile:
         experiment_description="Natural movies.",
     )
     nwbfile.subject = Subject(subject_id="m1", species="Mus musculus", sex="F", age="P90D", description="A mouse.")
+    return nwbfile
+
+
+def annotate(nwbfile: NWBFile) -> None:
+    """Add one object of every type, linked as in an annotated file."""
     model = ndx_mivae.testing.mock_MIVAEAnnotation(nwbfile=nwbfile).model
     for name in ndx_mivae.testing.__all__:
         if name not in INSIDE_OTHERS:
             getattr(ndx_mivae.testing, name)(nwbfile=nwbfile, model=model)
     latents = nwbfile.processing["mivae"]["latents_neural_shared"]
     ndx_mivae.testing.mock_LatentSeries(nwbfile=nwbfile, name="latents_shared_clock", timestamps=latents, model=model)
+
+
+def annotated_file() -> NWBFile:
+    """A session with one object of every type."""
+    nwbfile = session()
+    annotate(nwbfile)
     return nwbfile
 
 
