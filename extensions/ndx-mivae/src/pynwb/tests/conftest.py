@@ -22,6 +22,11 @@ def script(path: Path) -> ModuleType:
     return module
 
 
+@pytest.fixture
+def script_of() -> Callable[[Path], ModuleType]:
+    return script
+
+
 @pytest.fixture(scope="session")
 def make_fixture() -> ModuleType:
     """The script that writes fixtures: its sessions have every type, linked as in an annotated file."""
