@@ -107,7 +107,7 @@ def cluster(
         number = max(taken, key=lambda each: beyond[each])
         begun = courses[compared]
         labels = _largest_first(_k_means(begun, _group(begun, [number])[number], courses))
-        overlaps = [_overlap(labels[compared], groups[number]) for groups in groups_of_halves]
+        overlaps = [_overlap(labels, compared, groups[number]) for groups in groups_of_halves]
         group_stability = np.mean(overlaps, axis=0)
     return Clustering(labels, group_stability, stability, separation, cloud_separation)
 
@@ -224,9 +224,9 @@ def _largest_first(labels: _Labels) -> _Labels:
     return place[inverse]
 
 
-def _overlap(labels: _Labels, other: _Labels) -> _Array:
-    """Of each group the Jaccard index with the group of ``other`` that is most like it."""
-    both = np.eye(labels.max() + 1)[labels].T @ np.eye(other.max() + 1)[other]
+def _overlap(labels: _Labels, compared: npt.NDArray[np.int64], other: _Labels) -> _Array:
+    """Of each group, among the compared cells, the Jaccard index with the group of ``other`` that is most like it."""
+    both = np.eye(labels.max() + 1)[labels[compared]].T @ np.eye(other.max() + 1)[other]
     union = both.sum(1)[:, None] + both.sum(0)[None] - both
     largest: _Array = (both / np.maximum(union, 1)).max(1)
     return largest

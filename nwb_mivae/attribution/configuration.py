@@ -47,13 +47,14 @@ class SubpopulationConfiguration(Configuration):
     Attributes
     ----------
     attribution_method
-        Which attribution's time courses are compared; of ``score``, which has a sign, the absolute value.
+        Which attribution's time courses are compared: ``fisher``, or of ``score``, which has a sign, the absolute
+        value. Null takes ``fisher`` where there is one.
     most
         Largest number of subpopulations that is tried.
     splits
         In how many ways the clips are halved to see whether the same subpopulations come again.
     """
 
-    attribution_method: Literal["score", "fisher"] = "fisher"
+    attribution_method: Literal["score", "fisher"] | None = None
     most: int = Field(default=8, ge=1, le=50)
     splits: int = Field(default=20, ge=5)

@@ -34,9 +34,8 @@ _STATISTICS = {
     "to the next subpopulation; NaN where there is one subpopulation",
     "reliability": "correlation of a cell's time courses over two halves of the clips, mean over its cells and over "
     "ways to halve; NaN where there are too few clips",
-    "discrimination": "similarity (cosine of standardised activity) of its cells' activity in two showings of one clip, "
-    "less that in showings of different clips: 0 where activity tells no stimuli apart; NaN without repeats among the "
-    "clips",
+    "discrimination": "similarity (cosine of standardised activity) of its cells in two showings of a clip, less that "
+    "in showings of different clips: 0 where activity tells no stimuli apart; NaN without repeats among the clips",
     "mean_x": "mean x of its cells in micrometres, NaN where unknown",
     "mean_y": "mean y of its cells in micrometres, NaN where unknown",
     "mean_z": "mean z of its cells in micrometres, NaN where unknown",
@@ -65,7 +64,7 @@ def find_subpopulations(
     Parameters
     ----------
     attribution : SessionAttribution
-        Of the session; at least the configured method.
+        Of the session, by the configured method if there is one.
     stored : StoredSession
         The same session in the clip store: positions of cells, their activity, and which clips show the same.
     configuration : SubpopulationConfiguration, optional
@@ -83,7 +82,8 @@ def find_subpopulations(
         If the attribution is of another session or lacks the configured method.
     """
     settings = configuration or SubpopulationConfiguration()
-    maps = _maps(attribution, stored, settings.attribution_method)
+    method = settings.attribution_method or ("fisher" if "fisher" in attribution.methods else "score")
+    maps = _maps(attribution, stored, method)
     random = np.random.default_rng(seed)
     shown = _what_is_shown(attribution, stored, len(maps))
     strength = _mean_magnitude(maps, np.arange(len(maps)))
@@ -114,7 +114,7 @@ def find_subpopulations(
     return SessionSubpopulations(
         session=attribution.session,
         method=_METHOD,
-        attribution_method=settings.attribution_method,
+        attribution_method=method,
         subpopulation=subpopulation,
         confidence=confidence,
         profile=np.stack([strength[cells].mean(0) for cells in groups]).astype(np.float32),

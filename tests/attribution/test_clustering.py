@@ -1,0 +1,120 @@
+"""Groups by time course: found where they were planted, none where there are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nwb_mivae.attribution.clustering import Clustering, adjusted_rand_index, cluster, silhouettes, standardised
+
+BINS, CLIPS = 16, 40
+
+
+def _clustered(base: npt.NDArray[np.float64], *, noise: float = 1.0, seed: int = 0, most: int = 6) -> Clustering:
+    """Groups of cells with courses ``base`` (N, BINS) that noise is added to anew in every clip."""
+    random = np.random.default_rng(seed)
+    clips = base + noise * random.standard_normal((CLIPS, *base.shape))
+    halves = []
+    for _ in range(6):
+        order = random.permutation(CLIPS)
+        halves.append(tuple(standardised(clips[part].mean(0)) for part in (order[::2], order[1::2])))
+    return cluster(standardised(clips.mean(0)), halves, most=most, random=random)  # type: ignore[arg-type]
+
+
+def _peaks(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.exp(-(((np.linspace(0, 1, BINS) - times[:, None]) / 0.12) ** 2)))
+
+
+@pytest.mark.parametrize(("groups", "cells"), [(2, 40), (3, 30), (3, 150), (5, 150)])
+def test_planted_groups_are_found_and_as_many(groups: int, cells: int) -> None:
+    truth = np.random.default_rng(1).integers(0, groups, cells)
+    found = _clustered(_peaks((truth + 0.5) / groups))
+    assert found.labels.max() + 1 == groups
+    assert adjusted_rand_index(truth, found.labels) > 0.95
+    assert (found.group_stability > 0.9).all()
+    assert found.group_stability.shape == (groups,)
+    assert found.stability[groups] > 0.9
+    assert (np.diff(np.bincount(found.labels)) <= 0).all()
+
+
+def test_a_small_group_is_found_beside_a_large_one() -> None:
+    truth = (np.arange(150) < 30).astype(int)
+    found = _clustered(_peaks(np.where(truth, 0.65, 0.3)))
+    assert adjusted_rand_index(truth, found.labels) > 0.95
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_has_no_groups(seed: int) -> None:
+    found = _clustered(np.zeros((120, BINS)), seed=seed)
+    assert (found.labels == 0).all()
+    assert np.isnan(found.group_stability).all()
+    assert max(found.stability.values()) < 0.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cells_that_differ_reliably_but_by_degrees_are_no_groups(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    # One cloud in a few dimensions that noise leaves well visible: its halves agree on where to cut it.
+    base = random.standard_normal((200, 3)) @ random.standard_normal((3, BINS))
+    found = _clustered(base, noise=0.5, seed=seed)
+    assert max(found.stability.values()) > 0.6
+    assert (found.labels == 0).all()
+
+
+def test_few_cells_no_halves_or_nothing_that_varies_are_one_group() -> None:
+    assert (_clustered(_peaks(np.repeat([0.2, 0.8], 4))).labels == 0).all()
+    random = np.random.default_rng(0)
+    assert (cluster(np.zeros((50, BINS)), [], most=4, random=random).labels == 0).all()
+    still = np.zeros((50, BINS))
+    assert (cluster(still, [(still, still)], most=4, random=random).labels == 0).all()
+
+
+def test_more_cells_than_are_compared_are_all_grouped() -> None:
+    truth = np.random.default_rng(0).integers(0, 3, 1300)
+    found = _clustered(_peaks((truth + 0.5) / 3), most=4)
+    assert len(found.labels) == 1300
+    assert adjusted_rand_index(truth, found.labels) > 0.95
+
+
+_labels = st.lists(st.integers(0, 3), min_size=2, max_size=30)
+
+
+@given(_labels, st.data())
+@settings(max_examples=50, deadline=None)
+def test_the_adjusted_rand_index_is_that_of_others(one: list[int], data: st.DataObject) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    other = data.draw(st.lists(st.integers(0, 3), min_size=len(one), max_size=len(one)))
+    found = adjusted_rand_index(np.array(one), np.array(other))
+    assert found == pytest.approx(metrics.adjusted_rand_score(one, other))
+
+
+def test_the_adjusted_rand_index_of_known_partitions() -> None:
+    one = np.array([0, 0, 0, 1, 1, 1])
+    assert adjusted_rand_index(one, 1 - one) == 1.0
+    # 2 pairs are together in both, 6 in the one, 3 in the other, of 15 (Hubert and Arabie 1985).
+    assert adjusted_rand_index(one, np.array([0, 0, 1, 1, 2, 2])) == pytest.approx(
+        (2 - 6 * 3 / 15) / (4.5 - 6 * 3 / 15)
+    )
+    assert adjusted_rand_index(one, np.zeros(6, dtype=np.int64)) == 0.0
+
+
+def test_silhouettes_are_those_of_others_in_blocks() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    random = np.random.default_rng(0)
+    courses, labels = random.standard_normal((70, BINS)), random.integers(0, 4, 70)
+    labels[labels == 3] = 0
+    labels[5] = 3
+    found = silhouettes(courses, labels, cells_at_once=16)
+    np.testing.assert_allclose(found, metrics.silhouette_samples(courses, labels), rtol=1e-9)
+    assert np.isnan(silhouettes(courses, np.zeros(70, dtype=np.int64))).all()
+
+
+def test_standardised_courses_keep_their_form_alone_and_constant_ones_have_none() -> None:
+    courses = np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0], [0.1 + 1e-17, 0.1, 0.1], [0.0, 0.0, 0.0]])
+    found = standardised(courses)
+    np.testing.assert_allclose(found[0], found[1])
+    np.testing.assert_allclose(found[:2].std(1), 1.0)
+    assert (found[2:] == 0).all()
