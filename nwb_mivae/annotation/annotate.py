@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from nwb_mivae.inference import SessionFingerprints, SessionLatents
     from nwb_mivae.sessions.nwb import OpenedFile
 
-__all__ = ["annotate"]
+__all__ = ["annotate", "chosen_form"]
 
 #: Sources larger than this are not copied unless that is asked for.
 _LARGE_BYTES = 2 * 10**9
@@ -152,7 +152,7 @@ def annotate(
     location = fspath(source)
     if name is not None:
         checked_name(name)
-    chosen = _chosen_form(location, out, form)
+    chosen = chosen_form(location, out, form)
     writing = _backend_for(location, chosen, backend)
     refuse_foreign_results(results, file=location)
     # Before the source is opened: what pynwb does not know by then it writes as the type it extends, without a word.
@@ -293,7 +293,14 @@ def _name_in(opened: OpenedFile, name: str | None, results: Results) -> str:
     return name
 
 
-def _chosen_form(location: str, out: str | PathLike[str] | None, form: str | None) -> Form:
+def chosen_form(location: str, out: str | PathLike[str] | None, form: str | None) -> Form:
+    """The form that :func:`annotate` gives the results of a source.
+
+    Raises
+    ------
+    AnnotationError
+        If there is no such file or form, or the form cannot be had of this source or written to ``out``.
+    """
     if is_remote(location):
         if form not in (None, "companion"):
             raise AnnotationError(

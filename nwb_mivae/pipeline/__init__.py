@@ -1,14 +1,15 @@
 """The steps of a run, one function per command; each reads what earlier steps left in the run's directory."""
 
+from nwb_mivae.pipeline.annotating import annotate
 from nwb_mivae.pipeline.checking import CheckedFile, check
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.demonstration import DEMO_SETTINGS, DemoResult, demo
 from nwb_mivae.pipeline.publication import Publication, PublicationPlan, RefusedFilesError, plan_publication, publish
 from nwb_mivae.pipeline.record import TrainedRun
 from nwb_mivae.pipeline.steps import (
-    annotate,
     attribute,
     evaluate,
+    fingerprints,
     inspect,
     latents,
     prepare,
@@ -31,6 +32,7 @@ __all__ = [
     "check",
     "demo",
     "evaluate",
+    "fingerprints",
     "inspect",
     "latents",
     "plan_publication",

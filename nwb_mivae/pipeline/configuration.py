@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from nwb_mivae.alignment import AlignmentConfiguration
-from nwb_mivae.attribution import AttributionConfiguration
+from nwb_mivae.attribution import AttributionConfiguration, SubpopulationConfiguration
 from nwb_mivae.clips import ClipsConfiguration, EpisodeConfiguration, SplitConfiguration
 from nwb_mivae.configuration import Configuration
 from nwb_mivae.errors import ConfigurationError
@@ -33,6 +33,7 @@ class PipelineConfiguration(Configuration):
     training: TrainingConfiguration = TrainingConfiguration()
     evaluation: EvaluationConfiguration = EvaluationConfiguration()
     attribution: AttributionConfiguration = AttributionConfiguration()
+    subpopulations: SubpopulationConfiguration = SubpopulationConfiguration()
 
     def changed(self, settings: Iterable[str] | Mapping[str, Any]) -> PipelineConfiguration:
         """The same configuration with some keys set.

@@ -7,21 +7,25 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwb_mivae.annotation import ModelRecord, annotated_name
-from nwb_mivae.annotation import annotate as write_annotated_copy
-from nwb_mivae.archive import is_address, is_remote
-from nwb_mivae.attribution import SessionAttribution
+from nwb_mivae.attribution import SessionAttribution, find_subpopulations
 from nwb_mivae.attribution import attribute as attribute_session
 from nwb_mivae.clips import ClipStore, Split, make_split
 from nwb_mivae.clips import prepare as prepare_store
-from nwb_mivae.errors import AnnotationError, NwbMivaeError, OutputError
+from nwb_mivae.errors import NwbMivaeError, OutputError
 from nwb_mivae.evaluation import Evaluation
 from nwb_mivae.evaluation import evaluate as evaluate_model
-from nwb_mivae.inference import SessionLatents, session_context, session_latents
+from nwb_mivae.inference import (
+    SessionFingerprints,
+    SessionLatents,
+    session_context,
+    session_fingerprints,
+    session_latents,
+)
+from nwb_mivae.model import write_card
 from nwb_mivae.outputs import read_json, whole_file, write_json
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.record import TrainedRun, record_step, relative_path, require_new
-from nwb_mivae.pipeline.sources import nwb_files, resolve_sources
+from nwb_mivae.pipeline.sources import resolve_sources
 from nwb_mivae.report import write_report
 from nwb_mivae.run import Run
 from nwb_mivae.sessions import SessionsConfiguration, describe, find_groups, read_session
@@ -30,12 +34,20 @@ from nwb_mivae.simulation import simulate as simulate_animals
 from nwb_mivae.training import fit
 
 if TYPE_CHECKING:
-    from nwb_mivae.clips import StoredSession
-
     Progress = Callable[[str, int, int], None]
     AnyPath = str | PathLike[str]
 
-__all__ = ["annotate", "attribute", "evaluate", "inspect", "latents", "prepare", "report", "simulate", "train"]
+__all__ = [
+    "attribute",
+    "evaluate",
+    "fingerprints",
+    "inspect",
+    "latents",
+    "prepare",
+    "report",
+    "simulate",
+    "train",
+]
 
 
 def simulate(
@@ -185,6 +197,7 @@ def evaluate(
         trained.module, trained.store, trained.split, configuration=configuration, seed=seed, progress=progress
     )
     result.save(trained.run.evaluation)
+    write_card(trained.run.model, evaluation=result.summary)
     record_step(trained.run, "evaluate", seed=seed, configuration=configuration.model_dump(mode="json"))
     latents(trained, progress=progress)
     return result
@@ -199,10 +212,42 @@ def latents(
     for key in trained.sessions(sessions):
         path = folder / f"{key}.npz"
         if not path.exists():
-            context = session_context(trained.module, trained.store, trained.split, key)
-            session_latents(trained.module, trained.store, trained.split, key, context, progress=progress).save(path)
+            session_latents(
+                trained.module,
+                trained.store,
+                trained.split,
+                key,
+                session_context(trained.module, trained.store, trained.split, key),
+                weights_sha256=trained.weights_sha256,
+                progress=progress,
+            ).save(path)
         found[key] = SessionLatents.load(path)
     record_step(trained.run, "latents")
+    return found
+
+
+def fingerprints(
+    trained: TrainedRun, *, sessions: Sequence[str] | None = None, progress: Progress | None = None
+) -> dict[str, SessionFingerprints]:
+    """Fingerprints of the wanted sessions' cells (default all), as for latents; none where the model knows none."""
+    folder = trained.current_folder("fingerprints", trained.run.fingerprints)
+    found = {}
+    keys = trained.sessions(sessions)
+    for done, key in enumerate(keys):
+        if progress is not None:
+            progress("fingerprints", done, len(keys))
+        path = folder / f"{key}.npz"
+        if not path.exists():
+            made = session_fingerprints(
+                trained.module, trained.store, trained.split, key, weights_sha256=trained.weights_sha256
+            )
+            if made is None:
+                continue
+            made.save(path)
+        found[key] = SessionFingerprints.load(path)
+    if progress is not None:
+        progress("fingerprints", len(keys), len(keys))
+    record_step(trained.run, "fingerprints")
     return found
 
 
@@ -215,10 +260,15 @@ def attribute(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, SessionAttribution]:
-    """Trace the shared latents of the wanted sessions (default all) back to neurons and to stimulus pixels."""
+    """Trace the shared latents of the wanted sessions (default all) back to neurons and to stimulus pixels.
+
+    Cells whose attribution has a common time course are grouped into subpopulations, which the run keeps beside it.
+    """
     trained = TrainedRun.open(run, store)
-    configuration = trained.configuration.changed(settings).attribution
+    changed = trained.configuration.changed(settings)
+    configuration = changed.attribution
     folder = trained.current_folder("attribute", trained.run.attribution)
+    groups = trained.current_folder("attribute", trained.run.subpopulations)
     found = {}
     for key in trained.sessions(sessions):
         found[key] = attribute_session(
@@ -228,116 +278,15 @@ def attribute(
             key,
             configuration=configuration,
             seed=seed,
+            weights_sha256=trained.weights_sha256,
             progress=progress,
         )
+        find_subpopulations(
+            found[key], trained.store.sessions[key], configuration=changed.subpopulations, seed=seed
+        ).save(groups / f"{key}.npz")
         found[key].save(folder / f"{key}.npz")
         record_step(trained.run, "attribute", seed=seed, configuration=configuration.model_dump(mode="json"))
     return found
-
-
-def annotate(
-    run: AnyPath,
-    *,
-    store: AnyPath | None = None,
-    sessions: Sequence[str] | None = None,
-    source_folder: AnyPath | None = None,
-    out: AnyPath | None = None,
-    progress: Progress | None = None,
-) -> tuple[list[Path], list[NwbMivaeError]]:
-    """Write annotated copies of the sessions' NWB files, one of each; attribution is included where the run has it.
-
-    Parameters
-    ----------
-    run : path
-        A trained run.
-    store : path, optional
-        The clip store, where it was moved.
-    sessions : sequence of str, optional
-        Keys; all by default.
-    source_folder : path, optional
-        Where the NWB files lie now, where they were moved; they are looked for by name.
-    out : path, optional
-        Folder of the copies; the run's ``annotated`` by default.
-
-    Returns
-    -------
-    list of Path, list of NwbMivaeError
-        The copies, and why some files have none.
-    """
-    trained = TrainedRun.open(run, store)
-    keys = trained.sessions(sessions)
-    encoded = latents(trained, sessions=keys, progress=progress)
-    attributed = trained.current_folder("attribute", trained.run.attribution)
-    folder = trained.run.annotated if out is None else Path(out)
-    model = ModelRecord.of_folder(
-        trained.run.model, [trained.store.sessions[key] for key in trained.split.train_sessions]
-    )
-    written: list[Path] = []
-    refused: list[NwbMivaeError] = []
-    for done, key in enumerate(keys):
-        if progress is not None:
-            progress("annotating", done, len(keys))
-        stored = trained.store.sessions[key]
-        maps = attributed / f"{key}.npz"
-        for number, file in enumerate(stored.source["files"]):
-            try:
-                attribution = SessionAttribution.load(maps) if maps.exists() else None
-                source = _source_file(stored, str(file["path"]), source_folder)
-                name = annotated_name(source)
-                places = (folder / name, folder / key / name, folder / key / str(number) / name)
-                target = next(place for place in places if place not in written)
-                write_annotated_copy(
-                    source,
-                    target,
-                    latents=encoded[key],
-                    attribution=attribution,
-                    stored=stored,
-                    model=model,
-                    overwrite=True,
-                )
-                written.append(target)
-            except NwbMivaeError as problem:
-                refused.append(problem)
-    if progress is not None:
-        progress("annotating", len(keys), len(keys))
-    record_step(trained.run, "annotate", files=[path.name for path in written])
-    return written, refused
-
-
-def _source_file(stored: StoredSession, text: str, folder: AnyPath | None) -> Path:
-    """Where a file that the session was prepared from lies on this disk; ``text`` is its path or address then."""
-    if folder is None and is_remote(text):
-        raise AnnotationError(
-            "a session that was read from a server",
-            expected="its NWB file on this disk, of which a copy can be made",
-            remedy=f"run `nwb-mivae download '{text}' --out FOLDER`, then name that folder with --source-folder"
-            if is_address(text)
-            else "download it, then name its folder with --source-folder",
-            file=text,
-            object_path=stored.key,
-        )
-    # Of an address or a URL this gives the file's own name.
-    known = Path(text.partition("#asset=")[0] if is_address(text) else text)
-    if folder is None:
-        if known.is_file():
-            return known
-        raise AnnotationError(
-            "no such file any more",
-            expected="the NWB file that the session was prepared from",
-            remedy="name the folder it lies in now with --source-folder",
-            file=known,
-            object_path=stored.key,
-        )
-    found = sorted(path for path in nwb_files([folder]) if path.name == known.name)
-    if len(found) != 1:
-        raise AnnotationError(
-            f"{len(found)} files named {known.name}",
-            expected="one",
-            remedy="name the folder with the NWB files of this store",
-            file=folder,
-            object_path=stored.key,
-        )
-    return found[0]
 
 
 def report(run: AnyPath, *, store: AnyPath | None = None) -> Path:

@@ -53,10 +53,11 @@ def test_a_finished_run_holds_every_part_and_says_where_it_came_from(finished_ru
     keys = sorted(ClipStore.open(finished_run.store).sessions)
     assert len(keys) == 3
     assert sorted(path.stem for path in run.latents.iterdir()) == keys
-    assert sorted(path.stem for path in run.attribution.iterdir()) == keys
+    for folder in (run.fingerprints, run.attribution, run.subpopulations):
+        assert sorted(path.stem for path in folder.iterdir()) == keys
     assert len(list(run.annotated.glob("*desc-mivae*.nwb"))) == 3
     record = json.loads(run.provenance.read_text())
-    assert set(record["steps"]) == {"train", "evaluate", "latents", "attribute", "annotate"}
+    assert set(record["steps"]) == {"train", "evaluate", "latents", "fingerprints", "attribute", "annotate"}
     digest = sha256_of_file(run.model / "weights.safetensors")
     assert {step["weights_sha256"] for step in record["steps"].values()} == {digest}
     assert record["steps"]["train"]["store_path"] == "../store"

@@ -1,0 +1,137 @@
+"""A run's results in every form, beside results of other weights, and for recordings that stay on their server."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+
+from nwb_mivae import pipeline, read_annotations
+from nwb_mivae.annotation import annotation_names
+from nwb_mivae.clips import ClipStore
+from nwb_mivae.errors import AnnotationError
+from nwb_mivae.model import save_module
+from nwb_mivae.outputs import read_json, sha256_of_file, write_json
+from nwb_mivae.pipeline import TrainedRun
+from tests.archive.stub_archive import StubArchive
+from tests.finished_run import FinishedRun
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def copy(finished_run: FinishedRun, tmp_path: Path) -> FinishedRun:
+    return finished_run.copied_to(tmp_path)
+
+
+@pytest.fixture
+def key(copy: FinishedRun) -> str:
+    return sorted(ClipStore.open(copy.store).sessions)[0]
+
+
+def train_differently(run: Path) -> None:
+    """Other weights in the same run, as if somebody had trained it again."""
+    trained = TrainedRun.open(run)
+    with torch.no_grad():
+        for parameter in trained.module.parameters():
+            parameter.mul_(1.01)
+    save_module(trained.module, trained.run.model, provenance=read_json(trained.run.model / "model.json")["provenance"])
+
+
+def test_everything_a_run_has_is_in_its_annotated_files(finished_run: FinishedRun):
+    for path in sorted((finished_run.run / "annotated").iterdir()):
+        annotations = read_annotations(path)
+        assert annotations.form == "copy"
+        assert annotations.fingerprints is not None
+        assert annotations.attribution is not None
+        assert annotations.subpopulations is not None
+        assert {"with_context", "untrained", "shuffled_pairs"} <= set(annotations.metrics["condition"])
+        annotations.model.check(finished_run.run)
+
+
+def test_the_same_weights_replace_their_own_output_and_no_other(copy: FinishedRun, key: str, tmp_path: Path):
+    (first,), _ = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    (again,), _ = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    assert again == first
+    before = sha256_of_file(first)
+    train_differently(copy.run)
+    (second,), refused = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    assert refused == []
+    assert "_desc-mivae-2" in second.name
+    assert sha256_of_file(first) == before
+    assert annotation_names(second) == ["mivae_2"]
+    written, (problem,) = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out", name="mivae")
+    assert written == []
+    assert "another model" in str(problem)
+    assert sha256_of_file(first) == before
+
+
+def test_a_file_that_is_no_annotation_is_left_alone(copy: FinishedRun, key: str, tmp_path: Path):
+    (first,), _ = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    first.write_bytes(b"somebody's own")
+    (second,), _ = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    assert first.read_bytes() == b"somebody's own"
+    assert second != first
+
+
+def test_appended_results_are_in_the_recording_itself(copy: FinishedRun, key: str, tmp_path: Path):
+    folder = tmp_path / "recordings"
+    shutil.copytree(copy.recordings, folder)
+    written, refused = pipeline.annotate(copy.run, sessions=[key], source_folder=folder, form="append")
+    assert refused == []
+    assert read_annotations(written[0]).form == "append"
+    assert folder in written[0].parents
+    _, (problem,) = pipeline.annotate(copy.run, sessions=[key], source_folder=folder, form="append")
+    assert isinstance(problem, AnnotationError)
+    train_differently(copy.run)
+    assert pipeline.annotate(copy.run, sessions=[key], source_folder=folder, form="append") == (written, [])
+    assert annotation_names(written[0]) == ["mivae", "mivae_2"]
+    with pytest.raises(AnnotationError, match="no output folder"):
+        pipeline.annotate(copy.run, form="append", out=tmp_path / "out")
+
+
+def test_zarr_holds_the_same(copy: FinishedRun, key: str, tmp_path: Path):
+    (plain,), _ = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out", form="companion")
+    (folder,), refused = pipeline.annotate(
+        copy.run, sessions=[key], out=tmp_path / "out", form="companion", backend="zarr"
+    )
+    assert refused == []
+    assert folder.is_dir()
+    assert folder.name == plain.name + ".zarr"
+    ours, theirs = read_annotations(plain), read_annotations(folder)
+    for block in ours.blocks:
+        assert (ours.blocks[block].mean == theirs.blocks[block].mean).all()
+    assert ours.metrics.equals(theirs.metrics)
+
+
+def test_a_recording_on_a_server_gets_a_companion(
+    copy: FinishedRun, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in {
+        "HOME": str(tmp_path), "NWB_MIVAE_CACHE": str(tmp_path / "cache"), "DANDI_NO_ET": "1", "DANDI_CACHE": "ignore",
+        "NO_PROXY": "127.0.0.1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with StubArchive() as archive:
+        manifest = read_json(copy.store / "manifest.json")
+        (file,) = manifest["sessions"][key]["source"]["files"]
+        recording = next(path for path in copy.recordings.rglob("*.nwb") if path.name == Path(file["path"]).name)
+        asset = archive.add(f"sub-x/{recording.name}", recording.read_bytes())
+        address = f"dandi+{archive.url}/000999@draft/sub-x/{recording.name}#asset={asset.asset_id}"
+        file["path"] = file["asset"] = address
+        write_json(copy.store / "manifest.json", manifest)
+        _, (problem,) = pipeline.annotate(copy.run, sessions=[key], form="copy")
+        assert "companion" in str(problem)
+        (written,), refused = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    assert refused == []
+    annotations = read_annotations(written)
+    assert annotations.form == "companion"
+    assert annotations.source["asset_id"] == asset.asset_id
+    assert annotations.source["dandiset_id"] == "000999"
+    with h5py.File(written, "r") as file:
+        assert "processing/ophys/ImageSegmentation" in file
+        assert "processing/ophys/DfOverF" not in file
+        assert len(file["stimulus/templates"]) == 0
