@@ -14,12 +14,17 @@ author = "The nwb_mivae developers"
 copyright = f"2026, {author}"
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.intersphinx"]
+intersphinx_mapping = {
+    "core": ("https://nwb-schema.readthedocs.io/en/latest/", None),
+    "hdmf-common": ("https://hdmf-common-schema.readthedocs.io/en/latest/", None),
+}
 exclude_patterns = ["_format_auto_docs/*"]
 html_theme = "sphinx_rtd_theme"
 numfig = True
-# A figure of the hierarchy is drawn only where graphviz is; the text of the page has the same.
-suppress_warnings = ["myst.header"]
+# Generated pages refer to core types, whose documents are found only where there is a network; and the changelog's
+# headings below its title are included alone.
+suppress_warnings = ["ref.ref", "myst.header"]
 
 
 def make_pages_of_the_schema(_app):

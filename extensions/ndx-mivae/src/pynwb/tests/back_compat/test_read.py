@@ -166,6 +166,20 @@ def test_it_is_read_without_the_package(fixture: Path, in_a_process_without_the_
     assert printed == f"{6 if fixture.stem == '0.1.0' else 9} True dandi://000728"
 
 
+def test_without_the_package_files_of_all_versions_are_read_in_one_process(
+    in_a_process_without_the_package: Callable[[str], str],
+):
+    printed = in_a_process_without_the_package(
+        f"""
+        from pynwb import NWBHDF5IO
+        for path in {[str(path) for path in FIXTURES]!r}:
+            with NWBHDF5IO(path, "r") as reading:
+                print(len(reading.read().processing["mivae"].data_interfaces))
+        """
+    )
+    assert printed.split() == ["6", "9"]
+
+
 # --- other versions -------------------------------------------------------------------------------------------------
 
 OF_ANOTHER_VERSION = "cached version: {cached}, loaded version: " + PRESENT
