@@ -16,6 +16,7 @@ from nwb_mivae.archive.lock import LOCK_FILE, read_lock
 from nwb_mivae.archive.remote import RemoteFile, open_remote
 from nwb_mivae.archive.upload import InterruptedUploadError, create_dandiset, require_token, upload_files
 from nwb_mivae.archive.upload_metadata import derived_from, merge_metadata, person, software_activity
+from nwb_mivae.archive.upload_names import name_in_dandiset
 from nwb_mivae.archive.upload_plan import LocalFile, PlannedFile, UploadPlan, plan_upload
 from nwb_mivae.archive.validation import SEVERITIES, ValidationFinding, is_zarr, validate_for_dandi
 from nwb_mivae.archive.wanted import expand_address, find_wanted
@@ -49,6 +50,7 @@ __all__ = [
     "is_remote",
     "is_zarr",
     "merge_metadata",
+    "name_in_dandiset",
     "open_remote",
     "parse_address",
     "person",

@@ -87,6 +87,8 @@ def create_dandiset(title: str, metadata: Mapping[str, Any], *, instance: str | 
         If there is no valid token, or its owner has a dandiset of that title already: a command that is repeated after
         an interruption must not make another one.
     """
+    from dandischema.consts import DANDI_SCHEMA_VERSION
+
     from nwb_mivae.archive.client import ArchiveClient
 
     require_token(instance)
@@ -100,7 +102,8 @@ def create_dandiset(title: str, metadata: Mapping[str, Any], *, instance: str | 
                     remedy=f"go on with --dandiset {mine.identifier}, or choose another title",
                     file=client.api_url,
                 )
-        return str(client.create_dandiset(title, dict(metadata)).identifier)
+        schema = {"schemaKey": "Dandiset", "schemaVersion": DANDI_SCHEMA_VERSION}
+        return str(client.create_dandiset(title, {**schema, **metadata}).identifier)
 
 
 def upload_files(

@@ -86,8 +86,10 @@ def merge_metadata(known: Mapping[str, Any], more: Mapping[str, Any]) -> tuple[d
 
 
 def _are_one(entry: Any, other: Any) -> bool:
+    if entry == other:
+        return True
     if not isinstance(entry, Mapping) or not isinstance(other, Mapping):
-        return bool(entry == other)
+        return False
     if any(entry.get(name) != other.get(name) for name in ("schemaKey", "relation")):
         return False
     for name in ("identifier", "url", "name"):

@@ -292,9 +292,7 @@ def _description(
         ],
     }
     if title is not None:
-        from dandischema.consts import DANDI_SCHEMA_VERSION
-
-        metadata |= {"name": title, "schemaKey": "Dandiset", "schemaVersion": DANDI_SCHEMA_VERSION}
+        metadata["name"] = title
     if dandisets:
         metadata["relatedResource"] = [derived_from(each) for each in dandisets]
     if license is not None:

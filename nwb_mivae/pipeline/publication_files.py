@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.annotation.record import ASSET_PARTS, asset_parts
-from nwb_mivae.archive import Address, LocalFile, derived_from, is_zarr, software_activity
+from nwb_mivae.archive import Address, LocalFile, derived_from, is_zarr, name_in_dandiset, software_activity
 from nwb_mivae.errors import AnnotationError, ArchiveError, NwbMivaeError
 from nwb_mivae.provenance import package_version
 from nwb_mivae.run import Run
@@ -131,7 +129,7 @@ def _describe(path: Path, model: Path | None) -> AnnotatedFile:
     finally:
         opened.close()
     versions = [version for software, version in pairs if software == SOFTWARE] or [package_version()]
-    archive_path, movies_outside = _path_in_dandiset(path, name)
+    archive_path, movies_outside = name_in_dandiset(path, name.replace("_", "-"))
     activities = [
         software_activity("Activity", f"Annotation with {SOFTWARE} {version}", SOFTWARE, version)
         for version in dict.fromkeys(versions)
@@ -175,48 +173,3 @@ def _address(parts: Mapping[str, str]) -> Address | None:
         parts["asset_path"] or None,
         parts["asset_id"] or None,
     )
-
-
-def _path_in_dandiset(file: Path, name: str) -> tuple[str, bool]:
-    """What the file is called in a dandiset, and whether it names movies that lie beside it."""
-    os.environ.setdefault("DANDI_CACHE", "ignore")
-    from dandi.metadata.nwb import get_metadata
-    from dandi.organize import ORGANIZED_FILENAME_REGEX, create_unique_filenames_from_metadata
-
-    try:
-        metadata = dict(get_metadata(file) or {})
-    except Exception as problem:  # dandi and pynwb raise whatever a broken file makes them raise
-        raise ArchiveError(
-            f"a file that DANDI's metadata cannot be taken from ({type(problem).__name__}: {problem})",
-            expected="a whole NWB file",
-            remedy="check it with `nwb-mivae check`",
-            file=file,
-        ) from problem
-    for field, where in (("subject_id", "general/subject/subject_id"), ("session_id", "general/session_id")):
-        value = str(metadata.get(field) or "").strip()
-        if (not value and field == "subject_id") or "/" in value:
-            raise ArchiveError(
-                f"{field} {value!r}" if value else f"no {field}",
-                expected="an identifier without '/', which DANDI makes names and folders of",
-                remedy=f"correct {where} in the annotated file (it is a copy), or in the source and annotate again",
-                file=file,
-                object_path=where,
-            )
-    label = name.replace("_", "-")
-    record = {**metadata, "path": str(file), "description": label}
-    (named,) = create_unique_filenames_from_metadata(
-        [record], required_fields=["session_id", "tissue_sample_id", "slice_id", "cell_id", "description"]
-    )
-    path = str(named["dandi_path"])
-    recording = Path(path).name.partition("_desc-")[0]
-    stated = re.search(r"_desc-([^_.]+)", file.name)
-    if (
-        re.fullmatch(ORGANIZED_FILENAME_REGEX, file.name)
-        and file.name.startswith(f"{recording}_")
-        and stated is not None
-        and re.fullmatch(rf"(?:.*-)?{re.escape(label)}", stated[1])
-    ):
-        # Planes of one session differ in nothing but what their names say.
-        path = f"{Path(path).parent}/{file.name}"
-    outside = any(series.get("external_files") for series in metadata.get("external_file_objects") or ())
-    return path, outside

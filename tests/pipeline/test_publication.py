@@ -413,3 +413,33 @@ def test_files_are_copied_where_there_are_no_links(
     copied = Path("dandiset-000999", PATH)
     assert copied.read_bytes() == annotated.read_bytes()
     assert not copied.samefile(annotated)
+
+
+def test_of_a_run_the_annotated_files_are_published_from_its_own_folder(
+    draft: StubUploads, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "provenance.json").write_text("{}")
+    write_source(tmp_path / "not-annotated.nwb")
+    models: list[Any] = []
+
+    def check(files: Any, *, model: Any) -> list[CheckedFile]:
+        models.append(model)
+        return [CheckedFile(Path(file), ()) for file in files]
+
+    monkeypatch.setattr("nwb_mivae.pipeline.publication.check", check)
+    plan = plan_publication([tmp_path], "000999")
+    assert [planned.local.file for planned in plan.upload.files] == [annotated]
+    assert plan.folder == tmp_path / "dandiset"
+    assert models == [tmp_path / "model"]
+
+
+def test_what_is_laid_out_is_not_taken_for_a_source(draft: StubUploads, annotated: Path, tmp_path: Path) -> None:
+    (tmp_path / "source.nwb").unlink(missing_ok=True)
+    publish(plan_publication([annotated], "000999"))
+    assert len(plan_publication([tmp_path], "000999").upload.files) == 1
+
+
+def test_files_of_the_first_schema_name_their_source_too(draft: StubUploads) -> None:
+    old = Path(__file__).parents[2] / "extensions/ndx-mivae/src/pynwb/tests/back_compat/0.1.0.nwb"
+    plan = plan_publication([old], "000999")
+    assert plan.upload.additions["relatedResource"][0]["identifier"] == "DANDI:000728/0.240827.1809"
