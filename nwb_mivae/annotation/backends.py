@@ -27,18 +27,25 @@ class Backend(ABC):
         One of :data:`BACKENDS`.
     suffix : str
         Of file names, as DANDI wants it.
+    may_leave_gaps : bool
+        Whether chunks that hold nothing but the fill value can be left out. In a Zarr folder each chunk is a file, and
+        one that is missing may as well have been lost on the way.
     """
 
     name: BackendName
     suffix: str
+    may_leave_gaps: bool
 
     @abstractmethod
     def open(self, path: Path, mode: Literal["r", "r+", "w"]) -> Any:
         """The pynwb IO of a file: a context manager with ``read``, ``write`` and ``export``."""
 
     @abstractmethod
-    def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None) -> Any:
-        """Wrap an array, or a chunk iterator (which has its own chunks), to be written compressed."""
+    def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None, fill: float | None = None) -> Any:
+        """Wrap an array, or a chunk iterator (which has its own chunks), to be written compressed.
+
+        Where a chunk iterator gives nothing, ``fill`` is what will be read.
+        """
 
     @abstractmethod
     def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
@@ -67,6 +74,7 @@ class HDF5Backend(Backend):
 
     name: BackendName = "hdf5"
     suffix = ".nwb"
+    may_leave_gaps = True
 
     def open(self, path: Path, mode: Literal["r", "r+", "w"]) -> Any:
         """Open with :class:`pynwb.NWBHDF5IO`."""
@@ -74,11 +82,12 @@ class HDF5Backend(Backend):
 
         return NWBHDF5IO(str(path), mode=mode)
 
-    def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None) -> Any:
+    def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None, fill: float | None = None) -> Any:
         """Gzip with byte shuffling, which every HDF5 library reads."""
         from hdmf.backends.hdf5 import H5DataIO
 
-        return H5DataIO(values, compression="gzip", shuffle=True, **({} if chunks is None else {"chunks": chunks}))
+        settings = {name: value for name, value in {"chunks": chunks, "fillvalue": fill}.items() if value is not None}
+        return H5DataIO(values, compression="gzip", shuffle=True, **settings)
 
     def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
         """Export with pynwb, which copies an HDF5 source's unchanged objects byte by byte."""
@@ -105,6 +114,7 @@ class ZarrBackend(Backend):
 
     name: BackendName = "zarr"
     suffix = ".nwb.zarr"
+    may_leave_gaps = False
 
     def __init__(self) -> None:
         if not zarr_is_installed():
@@ -122,13 +132,13 @@ class ZarrBackend(Backend):
 
         return new_folder(path)
 
-    def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None) -> Any:
+    def compressed(self, values: Any, *, chunks: tuple[int, ...] | None = None, fill: float | None = None) -> Any:
         """Zstandard with byte shuffling, in one Blosc codec, which every Zarr library reads."""
         from hdmf_zarr import ZarrDataIO
 
         from nwb_mivae.annotation.zarr_export import COMPRESSOR
 
-        return ZarrDataIO(values, compressor=COMPRESSOR, chunks=chunks)
+        return ZarrDataIO(values, compressor=COMPRESSOR, chunks=chunks, fillvalue=fill)
 
     def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
         """Export with hdmf-zarr, unchanged objects as they are and all data copied."""

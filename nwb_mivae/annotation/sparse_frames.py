@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ __all__ = ["SparseFrames"]
 class SparseFrames(GenericDataChunkIterator):
     """Values (n, ...) at ``n`` of ``n_frames`` frames, as an array (n_frames, ...) that is never whole in memory.
 
-    Attribution covers some clips of a session. Given at all of its frames it shares the latents' clock, and the many
-    NaN compress to almost nothing; but for thousands of cells the whole array would not fit beside everything else.
+    Attribution covers some clips of a session. Given at all of its frames it shares the latents' clock; but for
+    thousands of cells the whole array would not fit beside everything else, and most of it is NaN.
 
     Parameters
     ----------
@@ -23,16 +24,33 @@ class SparseFrames(GenericDataChunkIterator):
     frames : ndarray of int64, (n,)
         Row of each value among the frames, increasing.
     n_frames : int
+    chunk_frames : int
+        How many frames are given at a time.
+    gaps : bool
+        Leave out chunks without a value: whoever writes the array lets it be filled with NaN.
     """
 
     def __init__(
-        self, values: npt.NDArray[np.float32], frames: npt.NDArray[np.int64], n_frames: int, *, chunk_frames: int
+        self,
+        values: npt.NDArray[np.float32],
+        frames: npt.NDArray[np.int64],
+        n_frames: int,
+        *,
+        chunk_frames: int,
+        gaps: bool = False,
     ) -> None:
         self._values = np.asarray(values, dtype=np.float32)
         self._frames = frames
         self._n_frames = n_frames
         chunk = (chunk_frames, *self._values.shape[1:])
         super().__init__(chunk_shape=chunk, buffer_shape=chunk)
+        if gaps:
+            every: Iterator[tuple[slice, ...]] = self.buffer_selection_generator  # type: ignore[has-type]
+            self.buffer_selection_generator = (selection for selection in every if self._has_values(selection[0]))
+
+    def _has_values(self, rows: slice) -> bool:
+        first, last = np.searchsorted(self._frames, (rows.start, rows.stop))
+        return bool(last > first)
 
     def _get_data(self, selection: tuple[slice, ...]) -> npt.NDArray[np.float32]:
         first, last = selection[0].start, selection[0].stop

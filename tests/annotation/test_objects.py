@@ -4,19 +4,23 @@ import math
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pynwb import NWBHDF5IO
 
-from nwb_mivae.annotation import annotate
+from nwb_mivae.annotation import annotate, read_annotations
+from nwb_mivae.annotation.backends import BackendName
 from nwb_mivae.annotation.objects.arrays import chunk_shape
 from nwb_mivae.annotation.objects.metrics import alignment_metrics
 from nwb_mivae.annotation.objects.tables import distinct_names
 from nwb_mivae.annotation.results import Results, refuse_other_weights
 from nwb_mivae.errors import AnnotationError
 from tests.annotation.sources import (
+    HEIGHT,
     PLANE,
+    WIDTH,
     attribution_for,
     evaluation_for,
     fingerprints_for,
@@ -139,3 +143,28 @@ def test_results_of_other_weights_are_refused(tmp_path: Path, what: str):
     assert refused.value.found == f"{what} of the weights {'cd' * 32}"
     assert refused.value.object_path == f"{what}.weights_sha256"
     assert model.weights_sha256 in str(refused.value.expected)
+
+
+@pytest.mark.parametrize(("backend", "suffix"), [("hdf5", ".nwb"), ("zarr", ".nwb.zarr")])
+def test_frames_without_attribution_take_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: BackendName, suffix: str
+):
+    monkeypatch.setattr("nwb_mivae.annotation.objects.arrays._CHUNK_BYTES", 10 * HEIGHT * WIDTH * 4)
+    source = write_source(tmp_path / "source.nwb", presentations=2, frames_per_presentation=100)
+    stored = stored_for(source, presentations=2, frames_per_presentation=100)
+    attribution = attribution_for(stored, range(115, 125))
+    out = annotate(
+        source, tmp_path / f"out{suffix}", latents=latents_for(stored, range(200)), stored=stored,
+        model=model_record(), attribution=attribution, backend=backend,
+    )  # fmt: skip
+    data = "processing/mivae/attribution_score_stimulus/data"
+    if backend == "hdf5":
+        with h5py.File(out, "r") as file:
+            stored_chunks = file[data].id.get_num_chunks()
+    else:
+        stored_chunks = sum(not each.name.startswith(".") for each in (out / data).rglob("*") if each.is_file())
+    assert stored_chunks == (2 if backend == "hdf5" else 20), "in a folder every chunk is a file, or counts as lost"
+    read = read_annotations(out).attribution
+    assert read is not None
+    np.testing.assert_array_equal(read.methods["score"].pixels, attribution.methods["score"].pixels)
+    np.testing.assert_array_equal(read.time, attribution.time)

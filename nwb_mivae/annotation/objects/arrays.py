@@ -38,4 +38,5 @@ def compressed(values: Any, backend: Backend) -> Any:
 def sparse(values: npt.NDArray[np.float32], place: npt.NDArray[np.int64], n_frames: int, backend: Backend) -> Any:
     """The same for values at some of ``n_frames`` frames; NaN at the others."""
     frames, *_ = chunk_shape((n_frames, *values.shape[1:]))
-    return backend.compressed(SparseFrames(values, place, n_frames, chunk_frames=frames))
+    rows = SparseFrames(values, place, n_frames, chunk_frames=frames, gaps=backend.may_leave_gaps)
+    return backend.compressed(rows, fill=np.nan)

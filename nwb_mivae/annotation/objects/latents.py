@@ -45,12 +45,15 @@ def latent_series(latents: SessionLatents, model: Any, backend: Backend) -> Iter
         yield series
 
 
-def encoded_frames(latents: SessionLatents) -> TimeIntervals:
+def encoded_frames(latents: SessionLatents, backend: Backend) -> TimeIntervals:
     """The frames latents were computed for: when, in which clip, in which part of the split."""
     columns = {
-        "start_time": ("Onset of the frame, in seconds.", latents.time),
-        "stop_time": ("End of the frame, in seconds.", latents.stop_time),
-        "clip": ("Number of the clip the frame was encoded in; frames of one clip are consecutive.", latents.clip),
+        "start_time": ("Onset of the frame, in seconds.", backend.compressed(latents.time)),
+        "stop_time": ("End of the frame, in seconds.", backend.compressed(latents.stop_time)),
+        "clip": (
+            "Number of the clip the frame was encoded in; frames of one clip are consecutive.",
+            backend.compressed(latents.clip),
+        ),
         "split": (
             "Part of the split by stimulus: 'train' (also the context), 'validation' or 'test'.",
             [PARTS[part] for part in latents.part],

@@ -72,7 +72,7 @@ def add_results(
         f"and what they tell of cells and pixels, computed by nwb_mivae {package_version()}.",
     )
     series = list(latent_series(latents, model, backend))
-    for item in (*series, encoded_frames(latents)):
+    for item in (*series, encoded_frames(latents, backend)):
         module.add(item)
     for item in presentation_latents(stored, latents, model, objects, part=part, file=location, backend=backend):
         module.add(item)
