@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+    from nwb_mivae.annotation import ModelRecord
+    from nwb_mivae.annotation.backends import BackendName
+    from nwb_mivae.annotation.results import Form
     from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution
     from nwb_mivae.clips import ClipStore, EpisodeConfiguration, Split, SplitConfiguration
     from nwb_mivae.evaluation import Evaluation, EvaluationConfiguration
-    from nwb_mivae.inference import SessionLatents
+    from nwb_mivae.inference import SessionFingerprints, SessionLatents
     from nwb_mivae.model import Context, MiVAEModule, ModelConfiguration
     from nwb_mivae.training import TrainingConfiguration
 
@@ -53,6 +56,7 @@ class MiVAE:
         self._store: ClipStore | None = None
         self._split: Split | None = None
         self._provenance: Mapping[str, Any] = {}
+        self._record: ModelRecord | None = None
         self._contexts: dict[str, Context | None] = {}
 
     def __repr__(self) -> str:
@@ -199,9 +203,11 @@ class MiVAE:
         )
 
     def _take(self, module: MiVAEModule, folder: Path) -> None:
+        from nwb_mivae.annotation import ModelRecord
         from nwb_mivae.model.weights import DESCRIPTION_FILE
 
         self._module = module
+        self._record = ModelRecord.of_folder(folder)
         self.configuration = module.configuration
         self._provenance = read_json(folder / DESCRIPTION_FILE).get("provenance") or {}
 
@@ -222,7 +228,28 @@ class MiVAE:
         """Latents of one session, of an animal trained on or not: means and variances on the session's clock."""
         from nwb_mivae.inference import session_latents
 
-        return session_latents(self.module, self.store, self.split, session, self.context(session), progress=progress)
+        return session_latents(
+            self.module,
+            self.store,
+            self.split,
+            session,
+            self.context(session),
+            weights_sha256=self._weights,
+            progress=progress,
+        )
+
+    def fingerprints(self, session: str) -> SessionFingerprints | None:
+        """What the model knows of each cell of a session; none where its design uses no context."""
+        from nwb_mivae.inference import session_fingerprints
+
+        return session_fingerprints(
+            self.module,
+            self.store,
+            self.split,
+            self._known(session),
+            context=self.context(session),
+            weights_sha256=self._weights,
+        )
 
     def generate(
         self, session: str, starts: npt.NDArray[np.int64], what: Literal["frames", "traces"]
@@ -297,7 +324,89 @@ class MiVAE:
             self._known(session),
             configuration=configuration or AttributionConfiguration(),
             seed=seed,
+            weights_sha256=self._weights,
             progress=progress,
+        )
+
+    def annotate(
+        self,
+        session: str,
+        source: str | PathLike[str] | None = None,
+        out: str | PathLike[str] | None = None,
+        *,
+        latents: SessionLatents | None = None,
+        attribution: SessionAttribution | None = None,
+        evaluation: Evaluation | None = None,
+        form: Form | None = None,
+        backend: BackendName = "hdf5",
+        name: str | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write a session's results into NWB; see :func:`nwb_mivae.annotate` for the forms.
+
+        Parameters
+        ----------
+        session : str
+            Key of the session.
+        source : path-like, optional
+            The file or address it was prepared from. By default the one the store names; a session of several files is
+            annotated file by file, each named here.
+        out : path-like, optional
+            The file to write, or an existing folder for it.
+        latents : SessionLatents, optional
+            From :meth:`latents`; computed where left out.
+        attribution : SessionAttribution, optional
+            From :meth:`attribute`. Its subpopulations are found and written with it.
+        evaluation : Evaluation, optional
+            From :meth:`evaluate`.
+        form, backend, name, overwrite
+            As for :func:`nwb_mivae.annotate`.
+        progress : callable, optional
+            ``progress(description, done, total)``.
+
+        Returns
+        -------
+        Path
+            The annotated file.
+
+        Raises
+        ------
+        ModelError
+            If there is no such session, or it was prepared from several files and none is named.
+        AnnotationError
+            If the results do not fit the source; see :func:`nwb_mivae.annotate`.
+        """
+        from nwb_mivae.annotation import annotate
+        from nwb_mivae.attribution import find_subpopulations
+
+        stored = self.store.sessions[self._known(session)]
+        assert self._record is not None  # whoever has sessions to use has a model, and that came from a folder
+        if source is None:
+            files = [str(file["path"]) for file in stored.source["files"]]
+            if len(files) > 1:
+                raise ModelError(
+                    f"a session that was prepared from {len(files)} files",
+                    expected="the one to annotate",
+                    remedy=f"name one as source: {', '.join(files)}",
+                    file=self.store.path,
+                    object_path=session,
+                )
+            (source,) = files
+        return annotate(
+            source,
+            out,
+            latents=latents or self.latents(session, progress=progress),
+            stored=stored,
+            model=self._record,
+            attribution=attribution,
+            fingerprints=self.fingerprints(session),
+            subpopulations=None if attribution is None else find_subpopulations(attribution, stored),
+            evaluation=evaluation,
+            form=form,
+            backend=backend,
+            name=name,
+            overwrite=overwrite,
         )
 
     def save(self, folder: str | PathLike[str]) -> None:
@@ -329,6 +438,13 @@ class MiVAE:
         if store is not None:
             model.use(store, Split.load(run.split) if run.split.is_file() else None)
         return model
+
+    @property
+    def _weights(self) -> str:
+        """Digest of the weights as they are now; whoever changes them after loading cannot annotate with them."""
+        from nwb_mivae.model import module_digest
+
+        return module_digest(self.module)
 
     @property
     def _device(self) -> torch.device:

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from nwb_mivae import MiVAE
+from nwb_mivae import MiVAE, read_annotations
 from nwb_mivae.attribution import AttributionConfiguration
 from nwb_mivae.clips import ClipStore, SplitConfiguration, make_split
-from nwb_mivae.errors import ModelError, OutputError, StoreError
+from nwb_mivae.errors import AnnotationError, ModelError, OutputError, StoreError
 from nwb_mivae.evaluation import EvaluationConfiguration
 from nwb_mivae.inference import BLOCKS, SessionLatents
 from nwb_mivae.run import Run
 from tests.clip_stores import make_store
+from tests.finished_run import FinishedRun, finished_run_of
 from tests.tiny_model import FRAMES, HEIGHT, WIDTH, tiny_configuration
 from tests.tiny_run import HELD_OUT, HELD_OUT_SUBJECT, tiny_episodes, tiny_store, tiny_training
 
@@ -27,6 +28,11 @@ QUICK = EvaluationConfiguration(control_draws=1, pair_shuffles=2, untrained_cont
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     return tiny_store(tmp_path_factory.mktemp("stores") / "store")
+
+
+@pytest.fixture(scope="session")
+def finished_run(request: pytest.FixtureRequest) -> FinishedRun:
+    return finished_run_of(request)
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +277,24 @@ def test_what_is_computed_follows_the_module_to_its_device(run: Run, store: Clip
     assert model.generate(HELD_OUT, starts, "traces").shape == (2, FRAMES, 5)
     assert model.evaluate(QUICK).sessions
     assert model.attribute(HELD_OUT, AttributionConfiguration(clips=1)).methods
+
+
+@pytest.mark.slow
+def test_annotates_with_what_it_is_given_and_only_with_the_weights_it_has_on_disk(
+    finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    store = ClipStore.open(finished_run.store)
+    model = MiVAE.load(finished_run.run, store)
+    key = model.split.held_out_sessions[0]
+    out = model.annotate(key, out=tmp_path / "companion.nwb", form="companion", attribution=model.attribute(key))
+    annotations = read_annotations(out)
+    annotations.model.check(finished_run.run)
+    assert annotations.attribution is not None
+    assert annotations.subpopulations is not None
+    assert annotations.metrics is None
+    trained_on = {store.sessions[session].source["object_id"] for session in model.split.train_sessions}
+    assert {session.object_id for session in annotations.model.training_sessions} == trained_on
+    with torch.no_grad():
+        next(model.module.parameters()).add_(1.0)
+    with pytest.raises(AnnotationError, match="weights"):
+        model.annotate(key, out=tmp_path / "other.nwb")

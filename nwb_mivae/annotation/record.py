@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -64,6 +64,16 @@ class TrainingSession(NamedTuple):
     asset_id: str = ""
 
     @classmethod
+    def of_saved(cls, file: Mapping[str, Any]) -> TrainingSession:
+        """The entry for a file that the provenance in ``model.json`` names."""
+        known = {name: str(file.get(name) or "") for name in ("identifier", "object_id", "subject_id", "sha256")}
+        return cls(
+            **known,
+            file_name=source_name(str(file.get("file_name") or "")),
+            **asset_parts(str(file.get("asset") or "")),
+        )
+
+    @classmethod
     def files_of(cls, stored: StoredSession) -> tuple[TrainingSession, ...]:
         """The entries for a session of a clip store: one for each file it was read from."""
         return tuple(
@@ -110,11 +120,12 @@ class ModelRecord:
 
     @classmethod
     def of_folder(
-        cls, folder: str | PathLike[str], training: Iterable[StoredSession], *, name: str = "miVAE"
+        cls, folder: str | PathLike[str], training: Iterable[StoredSession] | None = None, *, name: str = "miVAE"
     ) -> ModelRecord:
         """The record of a model saved by ``save_module``: ``weights.safetensors`` and ``model.json``.
 
-        Of ``model.json`` it takes what the model is rebuilt and trained again from. The command line, with paths of
+        The sessions it was trained on are ``training`` or, without them, those that ``model.json`` names. Of the rest
+        it takes what the model is rebuilt and trained again from. The command line, with paths of
         somebody's disk in it, and the machine stay behind: annotated files are made to be shared.
 
         Raises
@@ -128,6 +139,9 @@ class ModelRecord:
             saved = json.loads(description.read_text(encoding="utf-8"))
             configuration = json.dumps(_what_may_be_shared(saved))
             code_version = str(saved.get("nwb_mivae") or "unknown")
+            named = [
+                TrainingSession.of_saved(file) for file in (saved.get("provenance") or {}).get("train_files") or []
+            ]
         except (OSError, ValueError, AttributeError) as problem:
             raise AnnotationError(
                 f"a folder that holds no saved model ({problem})",
@@ -140,7 +154,11 @@ class ModelRecord:
             code_version=code_version,
             weights_sha256=digest,
             configuration=configuration,
-            training_sessions=tuple(file for stored in training for file in TrainingSession.files_of(stored)),
+            training_sessions=tuple(
+                named
+                if training is None
+                else (file for stored in training for file in TrainingSession.files_of(stored))
+            ),
         )
 
     def check(self, folder: str | PathLike[str]) -> None:

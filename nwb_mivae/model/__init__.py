@@ -7,7 +7,7 @@ from nwb_mivae.model.gaussian import Gaussian
 from nwb_mivae.model.module import MiVAEModule, ModuleShape, NeuralPosterior
 from nwb_mivae.model.objective import LossTerms
 from nwb_mivae.model.stimulus_encoder import StimulusPosterior
-from nwb_mivae.model.weights import load_module, save_module, weights_digest
+from nwb_mivae.model.weights import load_module, module_digest, save_module, weights_digest
 
 __all__ = [
     "Context",
@@ -23,6 +23,7 @@ __all__ = [
     "NeuralPosterior",
     "StimulusPosterior",
     "load_module",
+    "module_digest",
     "save_module",
     "weights_digest",
     "write_card",

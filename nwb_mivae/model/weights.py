@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -15,7 +16,15 @@ from nwb_mivae.model.description import DESCRIPTION_FILE, ModelDescription, regu
 from nwb_mivae.model.module import MiVAEModule
 from nwb_mivae.outputs import sha256_of_file, whole_directory
 
-__all__ = ["DESCRIPTION_FILE", "WEIGHTS_FILE", "load_module", "save_module", "save_tensors", "weights_digest"]
+__all__ = [
+    "DESCRIPTION_FILE",
+    "WEIGHTS_FILE",
+    "load_module",
+    "module_digest",
+    "save_module",
+    "save_tensors",
+    "weights_digest",
+]
 
 WEIGHTS_FILE = "weights.safetensors"
 #: Names, types and places of some hundred tensors; a model of this package takes a hundredth of it.
@@ -66,6 +75,14 @@ def weights_digest(folder: str | PathLike[str]) -> str:
         If the folder holds no weights.
     """
     return sha256_of_file(regular_file(Path(folder) / WEIGHTS_FILE))
+
+
+def module_digest(module: MiVAEModule) -> str:
+    """What :func:`weights_digest` would say of a module as it is now, if it were saved."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    return hashlib.sha256(save(tensors)).hexdigest()
 
 
 def load_module(folder: str | PathLike[str]) -> MiVAEModule:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from nwb_mivae.errors import ModelError, OutputError
-from nwb_mivae.model import load_module, save_module, weights_digest
+from nwb_mivae.model import load_module, module_digest, save_module, weights_digest
 from nwb_mivae.model.configuration import Population
 from tests.tiny_model import random_episode, tiny_module
 
@@ -267,3 +267,11 @@ def test_files_may_be_read_by_whom_the_umask_says(tmp_path: Path, mask: int) -> 
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
     assert modes == dict.fromkeys(("weights.safetensors", "model.json", "README.md"), 0o666 & ~mask)
+
+
+def test_a_module_has_the_digest_it_would_be_saved_with(folder: Path) -> None:
+    module = load_module(folder)
+    assert module_digest(module) == weights_digest(folder)
+    with torch.no_grad():
+        next(module.parameters()).add_(1.0)
+    assert module_digest(module) != weights_digest(folder)
