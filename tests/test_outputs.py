@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
+import multiprocessing
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from nwb_mivae.errors import OutputError
-from nwb_mivae.outputs import read_json, sha256_of_file, whole_directory, whole_file, write_json
+from nwb_mivae.outputs import (
+    can_exchange,
+    read_json,
+    refuse_without_space,
+    sha256_of_file,
+    whole_directory,
+    whole_file,
+    write_json,
+)
 
 
 class _PlugError(Exception):
@@ -20,6 +32,11 @@ class _PlugError(Exception):
 def _write_half(path: Path) -> None:
     path.write_text("half")
     raise _PlugError
+
+
+def _write_half_and_raise(path: Path, problem: Exception) -> None:
+    path.write_text("half")
+    raise problem
 
 
 def _names(folder: Path) -> set[str]:
@@ -144,6 +161,95 @@ def test_places_that_cannot_be_written_to_are_refused(tmp_path: Path, monkeypatc
     with pytest.raises(OutputError, match="may not be written"), whole_directory(tmp_path / "model"):
         pass
     assert _names(tmp_path) == {"file"}
+
+
+def test_an_old_folder_is_never_missing_where_folders_can_be_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not can_exchange(tmp_path):
+        pytest.skip("folders cannot be exchanged at once here")
+    assert _names(tmp_path) == set()
+    target = tmp_path / "model"
+    target.mkdir()
+
+    def never(*_: object) -> None:
+        raise AssertionError("moved aside")
+
+    monkeypatch.setattr(os, "replace", never)
+    with whole_directory(target, overwrite=True) as beside:
+        (beside / "after.txt").write_text("after")
+    assert _names(target) == {"after.txt"}
+    assert _names(tmp_path) == {"model"}
+
+
+def _leftover_of_a_dead_program(folder: Path) -> Path:
+    process = multiprocessing.get_context("fork").Process(target=_killed_while_writing, args=(folder / "result.txt",))
+    process.start()
+    process.join()
+    (left,) = folder.iterdir()
+    return left
+
+
+def _killed_while_writing(target: Path) -> None:
+    with whole_file(target) as beside:
+        beside.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_program_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    left = _leftover_of_a_dead_program(tmp_path)
+    assert left.name.startswith(".result.")
+    assert left.name.endswith(".partial.txt")
+    with whole_file(tmp_path / "result.csv") as beside:  # another output's business
+        beside.write_text("whole")
+    assert left.exists()
+    with whole_file(tmp_path / "result.txt") as beside:
+        beside.write_text("whole")
+    assert _names(tmp_path) == {"result.txt", "result.csv"}
+
+
+def test_what_may_still_be_written_is_left_alone(tmp_path: Path) -> None:
+    left = _leftover_of_a_dead_program(tmp_path)
+    dead = left.name.rsplit("-", 2)[1]
+    alive = left.with_name(left.name.replace(f"-{dead}-", f"-{os.getpid()}-"))
+    elsewhere = left.with_name(left.name.replace(".result.", ".result.0", 1))
+    for other in (alive, elsewhere):
+        other.write_text("half")
+    with open(left) as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)  # as HDF5 holds what it has open
+        write_json(tmp_path / "result.txt", {})
+    assert _names(tmp_path) == {"result.txt", left.name, alive.name, elsewhere.name}
+    write_json(tmp_path / "result.txt", {})
+    assert _names(tmp_path) == {"result.txt", alive.name, elsewhere.name}
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Can't decrement id ref count (file write failed: errno = 28, error message = '...')"),
+    ],
+)
+def test_a_full_disk_is_said_and_what_to_do(tmp_path: Path, problem: Exception) -> None:
+    explained = ValueError("a library's own words")
+    explained.__cause__ = problem
+    with pytest.raises(OutputError, match="no space left on the disk") as caught, whole_file(tmp_path / "a") as beside:
+        _write_half_and_raise(beside, explained)
+    assert "free some space" in str(caught.value).lower()
+    assert _names(tmp_path) == set()
+
+
+def test_permission_is_missed_only_for_the_output(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), whole_file(tmp_path / "a"):
+        raise PermissionError(errno.EACCES, "Permission denied", "some input")
+    with pytest.raises(OutputError, match="may not be written to"), whole_file(tmp_path / "a") as beside:
+        raise PermissionError(errno.EACCES, "Permission denied", str(beside))
+
+
+def test_space_is_asked_for_where_the_output_goes(tmp_path: Path) -> None:
+    refuse_without_space(tmp_path / "not" / "yet" / "there", 1)
+    with pytest.raises(OutputError, match="MB free on the disk"):
+        refuse_without_space(tmp_path / "not" / "yet" / "there", 2**62)
 
 
 def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:

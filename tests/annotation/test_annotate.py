@@ -17,7 +17,7 @@ import pytest
 from nwbinspector import Importance, inspect_nwbfile
 from pynwb import NWBHDF5IO
 
-from nwb_mivae.annotation import annotate, annotated_name, read_annotations
+from nwb_mivae.annotation import annotate, annotated_name, annotation_names, read_annotations
 from nwb_mivae.errors import AnnotationError, OutputError, SessionError
 from nwb_mivae.inference.latents import BLOCKS
 from nwb_mivae.outputs import sha256_of_file
@@ -388,7 +388,107 @@ def test_an_annotated_source_is_refused(source: Path, stored: Stored):
     out = run(source, stored)
     error = refused(out, stored_for(out))
     assert "annotated already" in error.found
-    assert error.object_path == "processing/mivae"
+    assert error.object_path == "general/mivae/model"
+    assert annotation_names(run(out, stored_for(out), name="again")) == ["again", "mivae"]
+
+
+def test_results_of_other_weights_stand_beside_the_first(source: Path, stored: Stored):
+    first = run(source, stored)
+    second = run(first, stored, model=replace(model_record(), weights_sha256="12" * 32))
+    assert annotation_names(second) == ["mivae", "mivae_2"]
+    assert annotation_names(first) == ["mivae"]
+    assert problems(second) == []
+    error = refused(first, stored, second.with_name("third.nwb"), name="ophys")
+    assert (error.found, error.object_path) == (
+        "an object named 'ophys': results are never overwritten",
+        "processing/ophys",
+    )
+
+
+def test_results_of_other_weights_than_the_models_are_refused(source: Path, stored: Stored):
+    error = refused(source, stored, attribution=replace(attribution_for(stored), weights_sha256="12" * 32))
+    assert error.object_path == "attribution.weights_sha256"
+
+
+def test_results_in_a_later_schema_are_not_written_anew(source: Path, stored: Stored):
+    """What this version does not know of them would be lost without a word."""
+    with h5py.File(source, "r+") as file:
+        file.require_group("specifications/ndx-mivae/99.1.0")
+    stored = stored_for(source)
+    for form in ("copy", "append"):
+        before = source.read_bytes()
+        with pytest.raises(AnnotationError, match=r"version 99\.1\.0 of the ndx-mivae schema") as caught:
+            annotate(source, latents=latents_for(stored), stored=stored, model=model_record(), form=form)
+        assert "update" in (caught.value.remedy or "")
+        assert source.read_bytes() == before
+
+
+# --- form, place and name ------------------------------------------------------------------------------------------
+
+
+def plain(source: Path, stored: Stored, out: Path | None = None, **changes: Any) -> Path:
+    return annotate(source, out, latents=latents_for(stored), stored=stored, model=model_record(), **changes)
+
+
+def form_of(path: Path) -> str:
+    with NWBHDF5IO(str(path), "r") as reading:
+        return str(reading.read().lab_meta_data["mivae"].form)
+
+
+def test_without_an_output_the_file_lies_beside_its_source(source: Path, stored: Stored):
+    out = plain(source, stored)
+    assert (out.parent, out.name) == (source.parent, "sub-m1_ses-1_desc-mivae_behavior+image+ophys.nwb")
+    assert form_of(out) == "copy"
+    companion = plain(source, stored, form="companion")
+    assert (companion.parent, companion.name) == (source.parent, "sub-m1_ses-1_desc-mivae_ophys.nwb")
+    assert form_of(companion) == "companion"
+
+
+def test_a_folder_as_output_gets_the_file(source: Path, stored: Stored, tmp_path: Path):
+    (tmp_path / "results").mkdir()
+    out = plain(source, stored, tmp_path / "results", name="pilot")
+    assert out == tmp_path / "results" / "sub-m1_ses-1_desc-pilot_behavior+image+ophys.nwb"
+
+
+def test_large_sources_get_a_companion_unless_a_copy_is_asked_for(
+    source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys.modules["nwb_mivae.annotation.annotate"], "_LARGE_BYTES", source.stat().st_size - 1)
+    assert form_of(plain(source, stored)) == "companion"
+    assert form_of(plain(source, stored, form="copy")) == "copy"
+    monkeypatch.setattr(sys.modules["nwb_mivae.annotation.annotate"], "_LARGE_BYTES", source.stat().st_size)
+    assert form_of(plain(source, stored, source.parent / "other.nwb")) == "copy"
+
+
+def test_what_is_no_form_and_no_format_is_refused(source: Path, stored: Stored):
+    assert refused(source, stored, form="move").found == "no form 'move'"
+    assert refused(source, stored, backend="csv").found == "no storage format 'csv'"
+
+
+def test_a_companion_is_as_clean_as_a_copy(source: Path, stored: Stored):
+    assert problems(run(source, stored, source.parent / "companion.nwb", form="companion")) == []
+
+
+@pytest.mark.slow
+def test_a_zarr_folder_as_output_is_not_taken_for_a_place(source: Path, stored: Stored, tmp_path: Path):
+    pytest.importorskip("hdmf_zarr")
+    out = plain(source, stored, tmp_path / "out.nwb.zarr", backend="zarr")
+    assert "already there" in refused(source, stored, out, backend="zarr").found
+    assert plain(source, stored, out, backend="zarr", overwrite=True) == out
+    assert annotation_names(out) == ["mivae"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, "out.nwb.zarr"])
+
+
+def test_a_session_id_with_a_slash_makes_no_folder(tmp_path: Path):
+    source = write_source(tmp_path / "recording.nwb")
+    with h5py.File(source, "r+") as file:
+        del file["general/session_id"]
+        file["general"]["session_id"] = "day/1"
+    stored = stored_for(source, key="m1/day/1")
+    for form in ("copy", "companion"):
+        out = plain(source, stored, tmp_path / f"{form}.nwb", form=form)
+        assert read_annotations(out).model == model_record()
+    assert {path.name for path in tmp_path.iterdir()} == {"recording.nwb", "copy.nwb", "companion.nwb"}
 
 
 @pytest.mark.parametrize("rows", [[0, 7], [-1, 2]])
