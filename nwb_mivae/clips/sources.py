@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nwb_mivae.archive import find_asset, is_address, is_remote, parse_address
 from nwb_mivae.outputs import sha256_of_file
 from nwb_mivae.sessions.session import Session
+from nwb_mivae.sessions.zarr_folder import digest_of_folder, is_zarr_folder
 
 __all__ = ["SourceFile", "identify", "number_of_file", "source_record"]
 
@@ -24,7 +25,8 @@ class SourceFile(NamedTuple):
     path : str
         Local path, or the pinned address of an asset.
     sha256 : str or None
-        Digest of its bytes; of an asset that which the archive has, if any.
+        Digest of its bytes; of an asset that which the archive has, if any; of a Zarr folder see
+        :func:`nwb_mivae.sessions.zarr_folder.digest_of_folder`.
     digest : str or None
         The same for equal bytes: the SHA-256, or else the archive's own digest; ``None`` where nothing tells.
     """
@@ -48,9 +50,10 @@ def identify(source: str) -> SourceFile:
         asset = find_asset(parse_address(source))
         sha256 = asset.digests.get("dandi:sha2-256")
         return SourceFile(asset.pinned_address, sha256, sha256 or asset.digests.get("dandi:dandi-etag"))
-    if is_remote(source) or not Path(source).is_file():
+    path = Path(source)
+    if is_remote(source) or not (path.is_file() or is_zarr_folder(path)):
         return SourceFile(source, None, None)
-    sha256 = sha256_of_file(source)
+    sha256 = digest_of_folder(path) if path.is_dir() else sha256_of_file(path)
     return SourceFile(source, sha256, sha256)
 
 

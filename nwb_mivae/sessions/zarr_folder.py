@@ -7,6 +7,7 @@ link may name any other folder of the disk: only links inside the folder are fol
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import math
@@ -17,8 +18,17 @@ from typing import Any, Literal
 import h5py
 
 from nwb_mivae.errors import SessionError
+from nwb_mivae.outputs import sha256_of_file
 
-__all__ = ["INSTALL_ZARR", "is_zarr_folder", "open_zarr", "outline", "refuse_what_is_no_zarr", "zarr_is_installed"]
+__all__ = [
+    "INSTALL_ZARR",
+    "digest_of_folder",
+    "is_zarr_folder",
+    "open_zarr",
+    "outline",
+    "refuse_what_is_no_zarr",
+    "zarr_is_installed",
+]
 
 INSTALL_ZARR = 'pip install "nwb_mivae[zarr]"'
 
@@ -171,6 +181,17 @@ def open_zarr(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     type_map = get_type_map()
     ZarrIO.load_namespaces(type_map, path=store)
     return LinksInside(store, manager=BuildManager(type_map), mode=mode, object_codec_class=numcodecs.JSON)
+
+
+def digest_of_folder(path: Path) -> str:
+    """One SHA-256 for all that is in a folder, as 64 hexadecimal digits.
+
+    It is that of the text with a line ``DIGEST  NAME`` for every file, in order of name: ``NAME`` relative to the
+    folder with ``/`` in it, ``DIGEST`` the SHA-256 of the file's bytes. ``sha256sum`` writes such lines.
+    """
+    names = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
+    lines = [f"{sha256_of_file(path / name)}  {name}\n" for name in names]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def outline(path: Path) -> h5py.File:

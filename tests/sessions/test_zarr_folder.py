@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from nwb_mivae.annotation.backends import ZarrBackend
+from nwb_mivae.clips.sources import identify
 from nwb_mivae.errors import SessionError
 from nwb_mivae.pipeline.sources import resolve_sources
 from nwb_mivae.sessions import read_session, zarr_folder
@@ -180,3 +182,18 @@ def test_a_session_read_from_zarr_is_the_one_of_hdf5(tmp_path: Path, key: str) -
 def test_zarr_folders_are_found_as_one_recording_each(tmp_path: Path, folder: Path) -> None:
     assert resolve_sources([folder]) == [str(folder.resolve())]
     assert resolve_sources([tmp_path]) == [str(tmp_path.resolve() / "source.nwb"), str(folder.resolve())]
+
+
+def test_the_digest_of_a_folder_is_that_of_what_sha256sum_says(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    for name, content in (("a/b/0", b"x"), ("a/.zarray", b""), ("z", b"y")):
+        (tmp_path / name).write_bytes(content)
+    lines = [
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+        for name, content in (("a/.zarray", b""), ("a/b/0", b"x"), ("z", b"y"))
+    ]
+    digest = zarr_folder.digest_of_folder(tmp_path)
+    assert digest == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert identify(str(tmp_path)).digest is None
+    (tmp_path / ".zgroup").write_text("{}")
+    assert identify(str(tmp_path)).digest == zarr_folder.digest_of_folder(tmp_path) != digest
