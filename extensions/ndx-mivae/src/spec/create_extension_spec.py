@@ -479,7 +479,7 @@ def types() -> list[NWBGroupSpec]:
                 ("chance", "float", "Value that chance would give; NaN where there is none."),
                 ("n_clips", "int", "Number of clips of the stimulus the figure was computed from."),
                 ("other_session", "text", "The session compared with; empty where modalities of this one are."),
-                ("held_out", "bool", "Whether the clips were kept out of training and context."),
+                ("held_out", "bool", "Whether the animal, or one of the two, was held out of training."),
             )
         ],
         links=[model_link()],

@@ -41,7 +41,7 @@ class AlignmentMetricsTable(DynamicTable):
         },
         {
             "name": "held_out",
-            "description": "Whether the clips were kept out of training and context.",
+            "description": "Whether the animal, or one of the two, was held out of training.",
             "required": True,
         },
     )
