@@ -271,7 +271,7 @@ def evaluation_for(stored: Any, *, others: tuple[str, ...] = ("other",)) -> Eval
         }  # fmt: skip
 
     def pair(a: str, b: str) -> AcrossAnimals:
-        return {"a": a, "b": b, "held_out": True, **figures(0.3)}  # type: ignore[typeddict-item]
+        return {"a": a, "b": b, "held_out": True, **figures(0.3)}
 
     conditions = {name: figures(None if name == "untrained_readout" else 0.4) for name in CONDITIONS}
     names = (stored.key, *others)

@@ -364,3 +364,42 @@ def test_arrays_that_do_not_fit_are_refused(whole: tuple[Path, Stored, Annotatio
     with pytest.raises(AnnotationError, match="of shape") as refused:
         read_annotations(damaged)
     assert refused.value.object_path == f"processing/mivae/{cut.partition('/')[0]}"
+
+
+@pytest.mark.parametrize(
+    ("form", "backend"), [("copy", "zarr"), ("companion", "hdf5"), ("companion", "zarr"), ("append", "hdf5")]
+)
+def test_every_form_and_backend_reads_the_same(
+    whole: tuple[Path, Stored, Annotations], tmp_path: Path, form: str, backend: str
+):
+    out, stored, expected = whole
+    source = tmp_path / "source.nwb"
+    source.write_bytes(out.with_name("source.nwb").read_bytes())
+    target = None if form == "append" else tmp_path / ("out.nwb.zarr" if backend == "zarr" else "out.nwb")
+    made = annotate(
+        source, target, latents=latents_for(stored), stored=stored, model=model_record(),
+        attribution=attribution_for(stored), fingerprints=fingerprints_for(stored),
+        subpopulations=subpopulations_for(stored), evaluation=evaluation_for(stored), form=form, backend=backend,
+    )  # fmt: skip
+    read = read_annotations(made)
+    assert read.form == form
+    for name in ("model", "context", "source", "metrics_settings"):
+        assert getattr(read, name) == getattr(expected, name), name
+    for table in ("latents_table", "presentations_table", "cells_table"):
+        pd.testing.assert_frame_equal(getattr(read, table)(), getattr(expected, table)())
+    pd.testing.assert_frame_equal(read.frames, expected.frames)
+    assert read.metrics is not None
+    assert expected.metrics is not None
+    pd.testing.assert_frame_equal(read.metrics, expected.metrics)
+    for one, other in (
+        (read.attribution, expected.attribution),
+        (read.fingerprints, expected.fingerprints),
+        (read.subpopulations, expected.subpopulations),
+    ):
+        assert one is not None
+        assert other is not None
+        assert one.settings == other.settings
+    np.testing.assert_array_equal(read.fingerprints.fingerprints, expected.fingerprints.fingerprints)
+    np.testing.assert_array_equal(read.subpopulations.profile, expected.subpopulations.profile)
+    for method, maps in expected.attribution.methods.items():
+        np.testing.assert_array_equal(read.attribution.methods[method].pixels, maps.pixels)
