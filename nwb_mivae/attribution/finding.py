@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nwb_mivae.attribution.clustering import Clustering, cluster, silhouettes, standardised
 from nwb_mivae.attribution.configuration import SubpopulationConfiguration
 from nwb_mivae.attribution.subpopulations import SessionSubpopulations
+from nwb_mivae.clips import evenly
 from nwb_mivae.errors import AttributionError
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ _STATISTICS = {
     "reliability": "correlation of a cell's time courses over two halves of the clips, mean over its cells and over "
     "ways to halve; NaN where there are too few clips",
     "discrimination": "similarity (cosine of standardised activity) of its cells in two showings of a clip, less that "
-    "in showings of different clips: 0 where activity tells no stimuli apart; NaN without repeats among the clips",
+    "in showings of different clips: 0 where activity tells no stimuli apart; NaN where the session shows none again",
     "mean_x": "mean x of its cells in micrometres, NaN where unknown",
     "mean_y": "mean y of its cells in micrometres, NaN where unknown",
     "mean_z": "mean z of its cells in micrometres, NaN where unknown",
 }
 #: Different clips, below which halves are no samples of stimuli.
 _LEAST_CLIPS = 4
+#: Different clips, and showings of each in the session, whose activity is compared: all pairs of them are.
+_CLIPS_COMPARED, _SHOWINGS_COMPARED = 64, 16
 
 
 def find_subpopulations(
@@ -101,13 +104,13 @@ def find_subpopulations(
     if halves:
         reliability[members] = np.mean([(one * other).mean(1) for one, other in halves], axis=0)
     groups = [np.flatnonzero(subpopulation == number) for number in range(found.labels.max() + 1)]
-    activity = np.asarray(stored.neural[attribution.row])
+    showings = _showings(attribution, stored, len(maps))
     positions = np.array([[_mean_of_known(stored.coordinates[cells, axis]) for axis in range(3)] for cells in groups])
     statistics = {
         "stability": found.group_stability,
         "silhouette": np.array([_mean_of_known(confidence[cells]) for cells in groups]),
         "reliability": np.array([_mean_of_known(reliability[cells]) for cells in groups]),
-        "discrimination": np.array([_discrimination(activity, shown, cells) for cells in groups]),
+        "discrimination": np.array([_discrimination(stored, showings, maps.shape[1], cells) for cells in groups]),
         **{f"mean_{name}": positions[:, axis] for axis, name in enumerate("xyz")},
     }
     times = attribution.time.reshape(len(maps), -1)
@@ -125,6 +128,7 @@ def find_subpopulations(
             "seed": seed,
             "clips": len(maps),
             "different_clips": int(shown.max()) + 1,
+            "clips_shown_again": sum(len(starts) > 1 for starts in showings),
             "cells_grouped": len(members),
             "stability": _json_able(found.stability),
             "silhouette": _json_able(found.separation),
@@ -186,19 +190,41 @@ def _halves(
     return pairs
 
 
+def _showings(attribution: SessionAttribution, stored: StoredSession, clips: int) -> list[_Integers]:
+    """Rows at which the session shows each attributed clip, attributed there or not; those shown most often first."""
+    different = np.unique(np.asarray(stored.content[attribution.row]).reshape(clips, -1), axis=0)
+    frames = different.shape[1]
+    last = stored.n_frames - frames + 1
+    known = np.concatenate([[0], np.cumsum(stored.valid)])
+    whole = (known[frames:] - known[:last] == frames) & (stored.segment[frames - 1 :] == stored.segment[:last])
+    found = []
+    for clip in different:
+        starts = np.flatnonzero(whole & (stored.content[:last] == clip[0]))
+        for frame in range(1, frames):
+            starts = starts[stored.content[starts + frame] == clip[frame]]
+        apart: list[int] = []
+        for start in starts.tolist():
+            # One frame that stands for long is not shown again at every row.
+            if not apart or start >= apart[-1] + frames:
+                apart.append(start)
+        found.append(evenly(np.asarray(apart, dtype=np.int64), _SHOWINGS_COMPARED))
+    return sorted(found, key=len, reverse=True)[:_CLIPS_COMPARED]
+
+
 def _discrimination(
-    activity: npt.NDArray[Any], shown: _Integers, cells: _Integers, *, cells_at_once: int = 256
+    stored: StoredSession, showings: list[_Integers], frames: int, cells: _Integers, *, cells_at_once: int = 256
 ) -> float:
     """How much more alike two showings of one clip are than of two clips, in the activity of some cells."""
-    clips = len(shown)
-    same = (shown[:, None] == shown) & ~np.eye(clips, dtype=bool)
-    different = shown[:, None] != shown
+    clip = np.repeat(np.arange(len(showings)), [len(starts) for starts in showings])
+    same = (clip[:, None] == clip) & ~np.eye(len(clip), dtype=bool)
+    different = clip[:, None] != clip
     if not same.any() or not different.any():
         return math.nan
-    products = np.zeros((clips, clips))
+    rows = (np.concatenate(showings)[:, None] + np.arange(frames)).ravel()
+    products = np.zeros((len(clip), len(clip)))
     for first in range(0, len(cells), cells_at_once):
-        some = activity[:, cells[first : first + cells_at_once]].astype(np.float64)
-        by_clip = standardised(some.T).T.reshape(clips, -1)
+        some = stored.neural[np.ix_(rows, cells[first : first + cells_at_once])].astype(np.float64)
+        by_clip = standardised(some.T).T.reshape(len(clip), -1)
         products += by_clip @ by_clip.T
     size = np.sqrt(np.maximum(products.diagonal(), np.finfo(np.float64).tiny))
     similarity = products / np.outer(size, size)

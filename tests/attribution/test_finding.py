@@ -126,6 +126,29 @@ def test_activity_without_a_stimulus_discriminates_none(stored: StoredSession) -
     assert (np.abs(found.statistics["discrimination"][1]) < 0.05).all()
 
 
+def test_repeats_count_where_the_session_shows_them_attributed_or_not(stored: StoredSession) -> None:
+    # Eight clips of the session's first showings alone; the rest of the session repeats some of them.
+    attribution = _attribution(stored, _planted()[1], clips=8)
+    found = find_subpopulations(attribution, stored, configuration=SETTINGS)
+    assert found.settings["different_clips"] == found.settings["clips"] == 8
+    assert found.settings["clips_shown_again"] == 8
+    assert (found.statistics["discrimination"][1] > 0.2).all()
+    unknown = stored.valid.copy()
+    unknown[8 * FRAMES :] = False
+    alone = replace(stored, valid=unknown)
+    found = find_subpopulations(attribution, alone, configuration=SETTINGS)
+    assert found.settings["clips_shown_again"] == 0
+    assert np.isnan(found.statistics["discrimination"][1]).all()
+
+
+def test_a_frame_that_stands_long_is_no_repeat(stored: StoredSession) -> None:
+    content = np.arange(stored.n_frames)
+    content[: 2 * FRAMES - 1] = 0
+    standing = replace(stored, content=content)
+    found = find_subpopulations(_attribution(standing, _planted()[1]), standing, configuration=SETTINGS)
+    assert found.settings["clips_shown_again"] == 0
+
+
 def test_without_repeats_discrimination_and_without_positions_these_are_not_known(stored: StoredSession) -> None:
     coordinates = stored.coordinates.copy()
     coordinates[:, 2] = np.nan
