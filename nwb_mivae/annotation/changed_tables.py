@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nwb_mivae.annotation.source_objects import source_objects
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.sessions.grouping import SAME_TIME
 from nwb_mivae.sessions.nwb import text_values
@@ -41,7 +42,7 @@ def refuse_changed_tables(opened: OpenedFile, stored: StoredSession, cells: npt.
     AnnotationError
         Naming the table and the first row that differs.
     """
-    objects = {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
+    objects = source_objects(opened, stored)
     _refuse_changed_cells(opened, stored, cells, objects)
     _refuse_changed_presentations(opened, stored, objects)
 
@@ -80,8 +81,8 @@ def _refuse_changed_presentations(opened: OpenedFile, stored: StoredSession, obj
     shown = stored.presentations
     for path, presentations in shown[shown["source_path"] != ""].groupby("source_path", sort=False):
         table = objects.get(str(path))
-        if table is None and len(stored.source["files"]) > 1:
-            continue  # what was shown was read from another file of the session
+        if table is None and (str(path) in objects or len(stored.source["files"]) > 1):
+            continue  # what was shown was read from a series that stayed in the source, or from another file
         if table is None:
             raise _changed(opened, str(path), "no such object", "the presentations the session was prepared from")
         if "start_time" not in getattr(table, "colnames", ()):

@@ -10,6 +10,7 @@ from nwb_mivae.annotation.companion_metadata import new_companion
 from nwb_mivae.annotation.companion_tables import TableCopies
 from nwb_mivae.annotation.file_part import FilePart
 from nwb_mivae.annotation.results import Results
+from nwb_mivae.annotation.source_objects import source_objects
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def make_companion(
         If a file on a server cannot be read.
     """
     companion = new_companion(opened)
-    containers = {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
+    containers = source_objects(opened, results.stored)
     sources = {path: containers[path] for path in _named_paths(results, part) if path in containers}
     copies = TableCopies(opened, companion, backend=backend)
     objects: dict[str, Any] = {}

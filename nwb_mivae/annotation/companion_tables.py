@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from pynwb.ophys import ImageSegmentation, ImagingPlane, OpticalChannel, PlaneSe
 from nwb_mivae.annotation.backends import Backend
 from nwb_mivae.annotation.companion_masks import IMAGE_MASK, PIXEL_MASKS, StreamedMasks
 from nwb_mivae.annotation.companion_metadata import text_or_none
+from nwb_mivae.annotation.source_objects import SOURCE_UNITS, UNITS_WITHOUT_SPIKES, new_name
 from nwb_mivae.sessions.nwb import as_text, text_values
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TableCopies:
             return None
         columns, left_out = self._columns(source, path)
         kept = [column.name for column in columns if not isinstance(column, VectorIndex)]
-        name = _plain(source.name)
+        name = new_name(source.name)
         content: dict[str, Any] = {
             "description": _description(source, left_out),
             "id": ElementIdentifiers(name="id", data=self._compressed(np.asarray(source.id.data[:]))),
@@ -74,12 +74,13 @@ class TableCopies:
             self._place_rois(path, rois, source)
             return rois
         if isinstance(source, Units) and _SPIKE_TIMES in kept:
-            self._companion.units = Units(name="units", resolution=source.resolution, **content)
+            self._companion.units = Units(name=SOURCE_UNITS, resolution=source.resolution, **content)
             return self._companion.units
-        if isinstance(source, Units):
+        if path == SOURCE_UNITS:
             # As `Units` without spikes it would tell tools of units that never fire, and the archive refuses it.
+            _, module, name = UNITS_WITHOUT_SPIKES.split("/")
             about_units = DynamicTable(name=name, **content)
-            self._module("ecephys", "Sorted units; their spike times are in the source.").add(about_units)
+            self._module(module, "Sorted units; their spike times are in the source.").add(about_units)
             return about_units
         if isinstance(source, TimeIntervals):
             intervals = TimeIntervals(name=name, **content)
@@ -108,22 +109,22 @@ class TableCopies:
 
     def _segmentation(self, module: str, name: str) -> ImageSegmentation:
         place = self._module(module, self._said_of(module))
-        if _plain(name) not in place.data_interfaces:
-            place.add(ImageSegmentation(name=_plain(name)))
-        return place[_plain(name)]
+        if new_name(name) not in place.data_interfaces:
+            place.add(ImageSegmentation(name=new_name(name)))
+        return place[new_name(name)]
 
     def _said_of(self, module: str) -> str:
         source = self._opened.nwbfile.processing.get(module)
         return (source is not None and text_or_none(source.description)) or "Regions of interest."
 
     def _module(self, name: str, description: str) -> Any:
-        if _plain(name) not in self._companion.processing:
-            self._companion.create_processing_module(name=_plain(name), description=description)
-        return self._companion.processing[_plain(name)]
+        if new_name(name) not in self._companion.processing:
+            self._companion.create_processing_module(name=new_name(name), description=description)
+        return self._companion.processing[new_name(name)]
 
     def _plane(self, source: ImagingPlane) -> ImagingPlane:
         """The companion's imaging plane; what is deprecated of it (a position for every pixel) is left out."""
-        name = _plain(source.name)
+        name = new_name(source.name)
         if name not in self._companion.imaging_planes:
             self._companion.add_imaging_plane(
                 ImagingPlane(
@@ -131,7 +132,7 @@ class TableCopies:
                     device=self._device(source.device),
                     optical_channel=[
                         OpticalChannel(
-                            name=_plain(channel.name),
+                            name=new_name(channel.name),
                             description=text_or_none(channel.description) or "No description.",
                             emission_lambda=float(channel.emission_lambda),
                         )
@@ -150,7 +151,7 @@ class TableCopies:
         return self._companion.imaging_planes[name]
 
     def _device(self, source: Device) -> Device:
-        name = _plain(source.name)
+        name = new_name(source.name)
         if name not in self._companion.devices:
             device = Device(
                 name=name,
@@ -166,7 +167,7 @@ class TableCopies:
         return self._companion.devices[name]
 
     def _device_model(self, source: DeviceModel) -> DeviceModel:
-        name = _plain(source.name)
+        name = new_name(source.name)
         if name not in self._companion.device_models:
             self._companion.add_device_model(
                 DeviceModel(
@@ -193,10 +194,10 @@ class TableCopies:
             if values is None:
                 left_out.append(as_text(name))
                 continue
-            column = VectorData(name=_plain(name), description=_said(leaf), data=values)
+            column = VectorData(name=new_name(name), description=_said(leaf), data=values)
             copies = [column]
             for index, end in zip(reversed(indices), reversed(ends), strict=True):
-                copies.insert(0, VectorIndex(name=_plain(index.name), data=end, target=copies[0]))
+                copies.insert(0, VectorIndex(name=new_name(index.name), data=end, target=copies[0]))
             kept += copies
         left_out += [as_text(name) for name in getattr(source, "category_tables", {})]
         left_out += [as_text(name) for name in source.meanings_tables]
@@ -289,8 +290,3 @@ def _description(source: DynamicTable, left_out: list[str]) -> str:
 
 def _said(column: VectorData) -> str:
     return text_or_none(column.description) or "No description."
-
-
-def _plain(name: str) -> str:
-    # Such names exist in published files, but cannot be given to a new object.
-    return re.sub(r"[/:]", "_", as_text(name))

@@ -26,13 +26,12 @@ from pynwb.epoch import TimeIntervals
 from pynwb.file import Subject
 from pynwb.ophys import ImagingPlane, OpticalChannel, PlaneSegmentation
 
-from nwb_mivae.annotation import companion_masks, companion_tables
+from nwb_mivae.annotation import annotate, annotation_names, companion_masks, companion_tables, read_annotations
 from nwb_mivae.annotation.backends import HDF5Backend
 from nwb_mivae.annotation.companion import make_companion
 from nwb_mivae.annotation.companion_masks import StreamedMasks
 from nwb_mivae.annotation.file_part import FilePart
 from nwb_mivae.annotation.objects import add_results
-from nwb_mivae.annotation.read import read_annotations
 from nwb_mivae.annotation.results import Results
 from nwb_mivae.archive import RemoteFile, validate_for_dandi
 from nwb_mivae.errors import AnnotationError, ArchiveError
@@ -308,7 +307,7 @@ def _frames(tmp_path: Path) -> tuple[Path, list[str]]:
     nwbfile.add_trial_column("frame", "frame")
     nwbfile.add_trial(start_time=0.0, stop_time=1.0, frame=3)
     nwbfile.add_epoch(start_time=0.0, stop_time=1.0, tags=["a", "b"])
-    nwbfile.add_stimulus(add_movie_series())
+    nwbfile.add_stimulus(film())
     paths = [
         "intervals/films_presentations", "stimulus/presentation/gratings", "stimulus/presentation/noise",
         "intervals/trials", "intervals/epochs", "stimulus/presentation/film",
@@ -316,7 +315,7 @@ def _frames(tmp_path: Path) -> tuple[Path, list[str]]:
     return write(nwbfile, tmp_path / "a.nwb"), paths
 
 
-def add_movie_series() -> Any:
+def film() -> Any:
     """A film among the presentations."""
     return pynwb.image.ImageSeries(
         name="film", data=pixels_of(3), unit="n.a.", format="raw", rate=30.0, starting_time=0.0
@@ -755,6 +754,35 @@ def test_results_refer_to_the_companions_tables(tmp_path: Path) -> None:
     assert found.attribution is not None
     assert list(found.attribution.cells["source_row"]) == [5, 2, 0, 6]
     assert set(found.attribution.cells["source_path"]) == {PLANE}
+
+
+def test_a_companion_takes_a_second_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although it lacks the film its presentations were read from, and has the units elsewhere."""
+    monkeypatch.setattr(companion_tables, "_SPIKE_BYTES", 100)
+    nwbfile = new_file()
+    for _ in range(4):
+        nwbfile.add_unit(spike_times=np.arange(50.0))
+    nwbfile.add_stimulus(film())
+    source = write(nwbfile, tmp_path / "a.nwb")
+    stored = stored_for(source, cell_rows={"units": [3, 1]}, shown="stimulus/presentation/film")
+    given: dict[str, Any] = {
+        "stored": stored,
+        "latents": latents_for(stored),
+        "attribution": attribution_for(stored),
+        "model": model_record(),
+    }
+    out = annotate(source, tmp_path / "b.nwb", form="companion", **given)
+    assert annotate(out, form="append", name="again", **given) == out
+    assert annotation_names(out) == ["again", "mivae"]
+    for name in ("mivae", "again"):
+        found = read_annotations(out, name)
+        assert found.presentations == []
+        assert found.attribution is not None
+        assert list(found.attribution.cells["source_row"]) == [3, 1]
+    # The table stands where it was put, and is as good as the source's.
+    again = annotate(out, tmp_path / "c.nwb", form="companion", **given, name="third")
+    with NWBHDF5IO(str(again), "r") as reading:
+        assert list(reading.read().processing["ecephys"].data_interfaces) == ["units"]
 
 
 @pytest.mark.slow
