@@ -63,7 +63,7 @@ endef
 
 .venv-test/installed: .venv-test/environment
 	@echo "Installing nwb_mivae into .venv-test; the first time this takes a few minutes."
-	.venv-test/bin/python -m pip install --quiet -e ./extensions/ndx-mivae -e ".[simulation,test]"
+	.venv-test/bin/python -m pip install --quiet -e ./extensions/ndx-mivae -e ".[pynapple,simulation,test,zarr]"
 	touch $@
 
 # --- commands -----------------------------------------------------------------------------------------------------
