@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nwb_mivae.annotation import annotate, read_annotations
+    from nwb_mivae.annotation import annotate, annotation_names, read_annotations
     from nwb_mivae.attribution import attribute
     from nwb_mivae.clips import ClipStore, prepare
     from nwb_mivae.evaluation import evaluate
@@ -29,6 +29,7 @@ __all__ = [
     "Session",
     "__version__",
     "annotate",
+    "annotation_names",
     "attribute",
     "evaluate",
     "fit",
@@ -43,6 +44,7 @@ _ROOM_OF = {
     "MiVAE": "mivae",
     "Session": "sessions",
     "annotate": "annotation",
+    "annotation_names": "annotation",
     "attribute": "attribution",
     "evaluate": "evaluation",
     "fit": "training",
