@@ -31,6 +31,7 @@ __all__ = [
     "flush_to_disk",
     "read_json",
     "refuse_without_space",
+    "reserve_space",
     "sha256_of_file",
     "whole_directory",
     "whole_file",
@@ -81,6 +82,7 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
             yield beside
             if not beside.exists():
                 raise OutputError("nothing written", expected="a file", remedy="report this as a bug", file=target)
+            os.truncate(beside, beside.stat().st_size)  # gives back what was reserved and not needed
             flush_to_disk(beside)
             os.replace(beside, target)
             flush_to_disk(target.parent)
@@ -201,6 +203,32 @@ def refuse_without_space(target: Path, needed: int) -> None:
             remedy="free some space there, or choose another output folder",
             file=target,
         )
+
+
+def reserve_space(path: Path, n_bytes: int) -> None:
+    """Have the file system keep space for what is going to be written to a file, where it can.
+
+    HDF5 cannot close a file that it finds no space for, and crashes when the program ends: so the disk had better be
+    full before than while it writes. Quotas, which :func:`refuse_without_space` does not see, count as well. The file's
+    size stays; :func:`whole_file` gives back what was not needed.
+
+    Raises
+    ------
+    OSError
+        If there is not so much space.
+    """
+    if n_bytes <= 0 or sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "fallocate64"):
+        return
+    with open(path, "r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        keep_size = 1  # FALLOC_FL_KEEP_SIZE
+        failed = library.fallocate64(stream.fileno(), keep_size, ctypes.c_int64(end), ctypes.c_int64(n_bytes))
+    number = ctypes.get_errno()
+    if failed and number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise OSError(number, os.strerror(number), str(path))
 
 
 @contextmanager

@@ -29,9 +29,11 @@ from nwb_mivae.annotation.refusals import (
 from nwb_mivae.annotation.results import FORMS, Form, Results
 from nwb_mivae.annotation.schema import explain_newer_schema
 from nwb_mivae.annotation.snapshot import Snapshot
+from nwb_mivae.annotation.source_objects import source_objects
 from nwb_mivae.archive import is_address, is_remote
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
-from nwb_mivae.outputs import refuse_without_space, sha256_of_file
+from nwb_mivae.outputs import refuse_without_space, reserve_space, sha256_of_file
+from nwb_mivae.sessions.zarr_folder import digest_of_folder
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution, SessionSubpopulations
@@ -183,16 +185,17 @@ def _write_copy(
         target = _place(location, out, name, "copy", backend)
         refuse_output(source, target, overwrite=overwrite)
         part = part_of_session(opened, results.stored, digest=_digest(source))
-        refuse_without_space(target, before.n_bytes + _added_bytes(results))
-        with _refusing(opened, "a file that results cannot be added to"):
+        needed = before.n_bytes + _added_bytes(results)
+        refuse_without_space(target, needed)
+        with _refusing(opened.location, "a file that results cannot be added to"):
             _add(opened, results, part, name, "copy", backend)
             keep_external_files(opened, source, target)
             decode_texts(opened)
         # Only the file is a new object. Its parts keep their ids: they are the same ROIs, presentations and traces.
         opened.nwbfile.generate_new_id(recurse=False)
         with backend.whole(target, overwrite=overwrite) as beside:
-            with _refusing(opened, "a file that pynwb cannot export"):
-                backend.export(opened.io, opened.nwbfile, beside)
+            with _refusing(opened.location, "a file that pynwb cannot export"):
+                backend.export(opened.io, opened.nwbfile, beside, n_bytes=needed)
             before.refuse_change(source)
     return target
 
@@ -206,13 +209,15 @@ def _append(source: Path, results: Results, backend: Backend, name: str | None) 
     with _opened(str(source)) as opened:
         name = _name_in(opened, name, results)
         part = part_of_session(opened, results.stored, digest=_digest(source))
+    added_bytes = _added_bytes(results)
     with (
-        copy_to_change(source, before, backend, added_bytes=_added_bytes(results)) as beside,
-        _opened_to_append(source, beside, backend) as opened,
+        copy_to_change(source, before, backend, added_bytes=added_bytes) as beside,
+        _refusing(str(source), "a file that pynwb cannot append to"),
     ):
-        with _refusing(opened, "a file that results cannot be added to"):
+        if beside.is_file():
+            reserve_space(beside, added_bytes)
+        with _opened_to_append(source, beside, backend) as opened:
             _add(opened, results, part, name, "append", backend)
-        with _refusing(opened, "a file that pynwb cannot append to"):
             _let_generators_be_written(opened)
             opened.io.write(opened.nwbfile)
     return source
@@ -239,7 +244,7 @@ def _write_companion(
     refuse_output(source, target, overwrite=overwrite)
     with _opened(location) as opened:
         part = part_of_session(opened, results.stored, digest="" if source is None else _digest(source))
-        with _refusing(opened, "a file that no companion can be made for"):
+        with _refusing(opened.location, "a file that no companion can be made for", opened):
             nwbfile, objects = make_companion(opened, results, part=part, backend=backend)
             add_results(
                 nwbfile,
@@ -251,9 +256,15 @@ def _write_companion(
                 backend=backend,
                 location=opened.location,
             )
-        refuse_without_space(target, _added_bytes(results))
+        needed = _added_bytes(results)
+        refuse_without_space(target, needed)
         with backend.whole(target, overwrite=overwrite) as beside:
-            with _refusing(opened, "a companion that pynwb cannot write"), backend.open(beside, "w") as writing:
+            with (
+                _refusing(opened.location, "a companion that pynwb cannot write", opened),
+                backend.open(beside, "w") as writing,
+            ):
+                if beside.is_file():
+                    reserve_space(beside, needed)
                 writing.write(nwbfile)
             opened.raise_if_broken()
             if source is not None and before is not None:
@@ -264,7 +275,7 @@ def _write_companion(
 def _add(opened: OpenedFile, results: Results, part: FilePart, name: str, form: Form, backend: Backend) -> None:
     from nwb_mivae.annotation.objects import add_results
 
-    objects = {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
+    objects = source_objects(opened, results.stored)
     add_results(
         opened.nwbfile,
         objects,
@@ -368,8 +379,8 @@ def _is_zarr(folder: Path) -> bool:
 
 
 def _digest(source: Path) -> str:
-    """That of the file; a folder has none."""
-    return "" if source.is_dir() else sha256_of_file(source)
+    """That of the file or Zarr folder, as the clip store has it."""
+    return digest_of_folder(source) if source.is_dir() else sha256_of_file(source)
 
 
 def _added_bytes(results: Results) -> int:
@@ -417,17 +428,18 @@ def _opened_to_append(source: Path, copy: Path, backend: Backend) -> Iterator[Op
 
 
 @contextmanager
-def _refusing(opened: OpenedFile, found: str) -> Iterator[None]:
+def _refusing(location: str, found: str, opened: OpenedFile | None = None) -> Iterator[None]:
     """Say of an error of pynwb's which file it is about, so that the other sessions go on."""
     try:
         yield
     except NwbMivaeError:
         raise
     except Exception as problem:  # pynwb and hdmf raise every builtin there is for what they cannot write
-        opened.raise_if_broken()
+        if opened is not None:
+            opened.raise_if_broken()
         raise AnnotationError(
             f"{found} ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
             expected="a source whose objects pynwb can read and write",
             remedy="check it with `python -m pynwb.validate`",
-            file=opened.location,
+            file=location,
         ) from problem

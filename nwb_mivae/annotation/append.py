@@ -176,6 +176,7 @@ def _keep_permissions(source: Path, beside: Path) -> None:
         if path.is_symlink() or not copy.exists():
             continue
         about = path.stat()
-        with suppress(PermissionError):  # only the administrator may give files away
-            os.chown(copy, about.st_uid, about.st_gid)
+        if sys.platform != "win32":
+            with suppress(PermissionError):  # only the administrator may give files away
+                os.chown(copy, about.st_uid, about.st_gid)
         copy.chmod(stat.S_IMODE(about.st_mode))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nwb_mivae.errors import AnnotationError
-from nwb_mivae.outputs import whole_directory, whole_file
+from nwb_mivae.outputs import reserve_space, whole_directory, whole_file
 from nwb_mivae.sessions.zarr_folder import INSTALL_ZARR, open_zarr, zarr_is_installed
 
 __all__ = ["BACKENDS", "Backend", "BackendName", "HDF5Backend", "ZarrBackend", "backend_named", "backend_of"]
@@ -48,7 +48,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
+    def export(self, source_io: Any, nwbfile: Any, path: Path, *, n_bytes: int = 0) -> None:
         """Copy a source, with what was added to it in memory, to ``path`` in this format.
 
         Parameters
@@ -59,6 +59,8 @@ class Backend(ABC):
             What was read from it, perhaps with objects added.
         path : Path
             A new file (or an empty folder, for a format of folders).
+        n_bytes : int
+            About how large it is going to be, so that a format that cannot stand a full disk can reserve the space.
         """
 
     @abstractmethod
@@ -89,13 +91,14 @@ class HDF5Backend(Backend):
         settings = {name: value for name, value in {"chunks": chunks, "fillvalue": fill}.items() if value is not None}
         return H5DataIO(values, compression="gzip", shuffle=True, **settings)
 
-    def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
+    def export(self, source_io: Any, nwbfile: Any, path: Path, *, n_bytes: int = 0) -> None:
         """Export with pynwb, which copies an HDF5 source's unchanged objects byte by byte."""
         _load_masks(nwbfile)
         # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
         # Everywhere else links stay, because without them pynwb builds every object anew.
         link_data = not _links_to_other_files(Path(source_io.source))
         with self.open(path, "w") as writing:
+            reserve_space(path, n_bytes)
             writing.export(src_io=source_io, nwbfile=nwbfile, write_args={"link_data": link_data})
 
     def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
@@ -140,7 +143,7 @@ class ZarrBackend(Backend):
 
         return ZarrDataIO(values, compressor=COMPRESSOR, chunks=chunks, fillvalue=fill)
 
-    def export(self, source_io: Any, nwbfile: Any, path: Path) -> None:
+    def export(self, source_io: Any, nwbfile: Any, path: Path, *, n_bytes: int = 0) -> None:  # noqa: ARG002
         """Export with hdmf-zarr, unchanged objects as they are and all data copied."""
         from nwb_mivae.annotation.zarr_export import refuse_what_zarr_cannot_hold
 
