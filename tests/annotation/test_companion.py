@@ -27,7 +27,7 @@ from pynwb.file import Subject
 from pynwb.ophys import ImagingPlane, OpticalChannel, PlaneSegmentation
 
 from nwb_mivae.annotation import annotate, annotation_names, companion_masks, companion_tables, read_annotations
-from nwb_mivae.annotation.backends import HDF5Backend
+from nwb_mivae.annotation.backends import HDF5Backend, backend_named
 from nwb_mivae.annotation.companion import make_companion
 from nwb_mivae.annotation.companion_masks import StreamedMasks
 from nwb_mivae.annotation.file_part import FilePart
@@ -63,29 +63,29 @@ def stored_of(cells: Sequence[str] = (), shown: Sequence[str] = ()) -> Any:
 
 @contextmanager
 def made(
-    source: Path | str, *, cells: Sequence[str] = (), shown: Sequence[str] = ()
+    source: Path | str, *, cells: Sequence[str] = (), shown: Sequence[str] = (), backend: str = "hdf5"
 ) -> Iterator[tuple[OpenedFile, pynwb.NWBFile, dict[str, Any]]]:
     """The open source, its companion in memory, and the objects of the companion by path in the source."""
     opened = open_nwb(source)
     try:
         part = FilePart(0, 1, "", np.arange(len(cells)))
         results: Any = SimpleNamespace(stored=stored_of(cells, shown))
-        yield opened, *make_companion(opened, results, part=part, backend=HDF5Backend())
+        yield opened, *make_companion(opened, results, part=part, backend=backend_named(backend))
     finally:
         opened.close()
 
 
 @contextmanager
 def written(
-    source: Path | str, out: Path, *, cells: Sequence[str] = (), shown: Sequence[str] = ()
+    source: Path | str, out: Path, *, cells: Sequence[str] = (), shown: Sequence[str] = (), backend: str = "hdf5"
 ) -> Iterator[tuple[OpenedFile, pynwb.NWBFile, dict[str, tuple[Any, Any]]]]:
     """The open source, its companion as read back, and pairs of tables by path in the source."""
-    with made(source, cells=cells, shown=shown) as (opened, companion, objects):
+    with made(source, cells=cells, shown=shown, backend=backend) as (opened, companion, objects):
         ids = {path: table.object_id for path, table in objects.items() if table is not None}
-        with HDF5Backend().open(out, "w") as writing:
+        with backend_named(backend).open(out, "w") as writing:
             writing.write(companion)
         sources = {opened.path_of(item): item for item in opened.nwbfile.objects.values()}
-        with NWBHDF5IO(str(out), "r") as reading:
+        with backend_named(backend).open(out, "r") as reading:
             read = reading.read()
             yield opened, read, {path: (sources[path], read.objects[object_id]) for path, object_id in ids.items()}
 
@@ -263,7 +263,8 @@ def _columns(draw: st.DrawFn) -> tuple[int, list[list[VectorData]]]:
     return n_rows, [draw(_column(f"column{number}", n_rows)) for number in range(draw(st.integers(1, 4)))]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(content=_columns(), data=st.data())
 def test_every_column_is_the_sources_in_every_row(
     tmp_path_factory: pytest.TempPathFactory, content: tuple[int, list[list[VectorData]]], data: st.DataObject
@@ -550,6 +551,26 @@ def test_masks_that_are_no_pixels_are_left_out(tmp_path: Path) -> None:
     with made(path, cells=[ROIS]) as (_, _, objects):
         assert objects[ROIS].colnames == ("image_mask",)
         assert "source: pixel_mask." in objects[ROIS].description
+
+
+def test_a_companion_in_zarr_and_one_of_zarr(tmp_path: Path) -> None:
+    pytest.importorskip("hdmf_zarr")
+    nwbfile = new_file()
+    table = add_plane(nwbfile, 3)
+    table.add_column(name="image_mask", description="images", data=list(np.arange(60.0).reshape(3, 4, 5)))
+    add_table(nwbfile, "films", start_time=[0.0, 1.0], stop_time=[1.0, 2.0], clip=["a", "é"], seen=[True, False])
+    path = write(nwbfile, tmp_path / "a.nwb")
+    folder = tmp_path / "b.nwb.zarr"
+    films = "intervals/films"
+    with written(path, folder, cells=[ROIS], shown=[films], backend="zarr") as (_, _, tables):
+        for source, copy in tables.values():
+            assert copy.colnames == source.colnames
+            assert_same_rows(source, copy)
+    with written(folder, tmp_path / "c.nwb", cells=[ROIS], shown=[films]) as (_, _, tables):
+        assert set(tables) == {ROIS, films}
+        for source, copy in tables.values():
+            assert copy.colnames == source.colnames
+            assert_same_rows(source, copy)
 
 
 # --- damage ---
