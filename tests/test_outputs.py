@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -9,7 +10,9 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +21,7 @@ from nwb_mivae.outputs import (
     can_exchange,
     read_json,
     refuse_without_space,
+    reserve_space,
     sha256_of_file,
     whole_directory,
     whole_file,
@@ -250,6 +254,38 @@ def test_space_is_asked_for_where_the_output_goes(tmp_path: Path) -> None:
     refuse_without_space(tmp_path / "not" / "yet" / "there", 1)
     with pytest.raises(OutputError, match="MB free on the disk"):
         refuse_without_space(tmp_path / "not" / "yet" / "there", 2**62)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="space is reserved on Linux only")
+def test_reserved_space_is_taken_and_what_is_not_needed_is_given_back(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "result") as beside:
+        beside.write_bytes(b"some bytes")
+        before = shutil.disk_usage(tmp_path).free
+        reserve_space(beside, 64 * 2**20)
+        if beside.stat().st_blocks * 512 < 64 * 2**20:
+            pytest.skip("this file system reserves no space")
+        assert beside.stat().st_size == 10
+        assert shutil.disk_usage(tmp_path).free < before
+    assert (tmp_path / "result").read_bytes() == b"some bytes"
+    assert (tmp_path / "result").stat().st_blocks * 512 < 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="space is reserved on Linux only")
+def test_a_reservation_beyond_the_quota_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: object) -> int:
+        ctypes.set_errno(errno.EDQUOT)
+        return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(fallocate64=refusing))
+    with pytest.raises(OutputError, match="no space left in your quota"), whole_file(tmp_path / "a") as beside:
+        _write_and_reserve(beside)
+    assert _names(tmp_path) == set()
+
+
+def _write_and_reserve(path: Path) -> None:
+    path.write_text("half")
+    reserve_space(path, 1)
+    raise _PlugError  # so that the test fails where nothing is said
 
 
 def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
