@@ -133,7 +133,7 @@ class TableCopies:
                     optical_channel=[
                         OpticalChannel(
                             name=new_name(channel.name),
-                            description=text_or_none(channel.description) or "No description.",
+                            description=text_or_none(channel.description) or f"Channel {as_text(channel.name)}.",
                             emission_lambda=float(channel.emission_lambda),
                         )
                         for channel in source.optical_channel
@@ -289,4 +289,4 @@ def _description(source: DynamicTable, left_out: list[str]) -> str:
 
 
 def _said(column: VectorData) -> str:
-    return text_or_none(column.description) or "No description."
+    return text_or_none(column.description) or f"Column {as_text(column.name)}."
