@@ -141,6 +141,30 @@ def test_a_zarr_folder_is_appended_to(source: Path, stored: Stored):
     assert leftovers(folder.parent) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "cells", "shown"),
+    [
+        ("A8604-211122.nwb", {"units": [2, 0]}, "intervals/epochs"),
+        ("aibs_760693773_truncated10.nwb", {"units": [3, 1, 9]}, "intervals/natural_movie_one_presentations"),
+        # Its own copy of the schema is not whole.
+        ("sub-4_ses-4_ecephys+image.nwb", {"units": [34, 3]}, "intervals/encoding_table"),
+    ],
+)
+def test_real_files_of_older_schemas_are_appended_to(
+    real_data: Path, tmp_path: Path, name: str, cells: dict[str, list[int]], shown: str
+):
+    source = tmp_path / name
+    shutil.copyfile(real_data / "nwb" / name, source)
+    stored = stored_for(source, cell_rows=cells, shown=shown, presentations=1, frames_per_presentation=20)
+    with NWBHDF5IO(str(source), "r") as reading:
+        before = {item.object_id for item in reading.read().objects.values()}
+    append(source, stored)
+    assert is_annotated_whole(source, ["mivae"])
+    with NWBHDF5IO(str(source), "r") as reading:
+        assert before <= {item.object_id for item in reading.read().objects.values()}
+
+
 # --- refusals -----------------------------------------------------------------------------------------------------
 
 
