@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -43,8 +44,12 @@ SPACES = ("neural_shared", "neural_private", "stimulus_shared", "stimulus_privat
 def report(container: Any, problems: Iterable[str | None]) -> None:
     """Refuse a new object for its first problem; of an object that is read from a file, warn of each."""
     for problem in problems:
-        if problem is not None:
-            container._error_on_new_warn_on_construct(problem)
+        if problem is None:
+            continue
+        # As pynwb's _error_on_new_warn_on_construct does, which tables lack in older versions of hdmf.
+        if not container._in_construct_mode:
+            raise ValueError(problem)
+        warnings.warn(problem, stacklevel=2)
 
 
 def shape_of(data: Any) -> tuple[int | None, ...] | None:
