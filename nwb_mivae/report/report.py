@@ -403,11 +403,14 @@ def _origin(run: Run, store: ClipStore) -> list[Html]:
         parts.append(paragraph("The run holds no provenance record."))
     if run.configuration.exists():
         parts.append(details("Settings", run.configuration.read_text(encoding="utf-8")))
-    annotated = sorted(path.name for path in run.annotated.glob("*.nwb")) if run.annotated.is_dir() else []
+    # Recordings of one name lie in folders of their own, and Zarr recordings are folders.
+    found = (path for ending in ("*.nwb", "*.nwb.zarr") for path in run.annotated.rglob(ending))
+    annotated = sorted(path.relative_to(run.annotated).as_posix() for path in found if not path.name.startswith("."))
     if annotated:
         parts += [
             paragraph("Annotated NWB files, in the run's folder `annotated`:"),
             bullets(("", n) for n in annotated),
+            paragraph("Next: `nwb-mivae check` says whether DANDI would take them, `nwb-mivae publish` shares them."),
         ]
     else:
         parts.append(paragraph("No annotated NWB files yet: run `nwb-mivae annotate` on this run."))

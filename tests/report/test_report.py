@@ -73,3 +73,15 @@ def test_a_folder_without_training_is_refused(finished_run: FinishedRun, tmp_pat
     with pytest.raises(OutputError, match=r"without a trained model.*Run `nwb-mivae train` first"):
         write_report(tmp_path, ClipStore.open(finished_run.store))
     assert not list(tmp_path.iterdir())
+
+
+def test_annotated_files_of_every_kind_are_listed_and_unfinished_ones_are_not(
+    finished_run: FinishedRun, tmp_path: Path
+):
+    copy = finished_run.copied_to(tmp_path)
+    for name in ("deep/twin_desc-mivae.nwb", "folder_desc-mivae_ophys.nwb.zarr", ".left.partial.nwb"):
+        (copy.run / "annotated" / name).mkdir(parents=True)
+    text = write_report(copy.run, ClipStore.open(copy.store)).read_text(encoding="utf-8")
+    assert "deep/twin_desc-mivae.nwb" in text
+    assert "folder_desc-mivae_ophys.nwb.zarr" in text
+    assert ".left" not in text
