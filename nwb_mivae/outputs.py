@@ -82,7 +82,8 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
             yield beside
             if not beside.exists():
                 raise OutputError("nothing written", expected="a file", remedy="report this as a bug", file=target)
-            os.truncate(beside, beside.stat().st_size)  # gives back what was reserved and not needed
+            if beside.stat().st_nlink == 1:  # a link is to a file of somebody's, in which nothing was reserved
+                os.truncate(beside, beside.stat().st_size)  # gives back what was reserved and not needed
             flush_to_disk(beside)
             os.replace(beside, target)
             flush_to_disk(target.parent)

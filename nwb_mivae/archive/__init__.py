@@ -14,8 +14,14 @@ from nwb_mivae.archive.explanations import ExplainedFinding, explain
 from nwb_mivae.archive.find import find_asset, find_assets
 from nwb_mivae.archive.lock import LOCK_FILE, read_lock
 from nwb_mivae.archive.remote import RemoteFile, open_remote
-from nwb_mivae.archive.upload import InterruptedUploadError, create_dandiset, require_token, upload_files
-from nwb_mivae.archive.upload_metadata import derived_from, merge_metadata, person, software_activity
+from nwb_mivae.archive.upload import InterruptedUploadError, check_token, create_dandiset, upload_files
+from nwb_mivae.archive.upload_metadata import (
+    archive_urls,
+    derived_from,
+    merge_metadata,
+    person,
+    software_activity,
+)
 from nwb_mivae.archive.upload_names import name_in_dandiset
 from nwb_mivae.archive.upload_plan import LocalFile, PlannedFile, UploadPlan, plan_upload
 from nwb_mivae.archive.validation import SEVERITIES, ValidationFinding, is_zarr, validate_for_dandi
@@ -36,8 +42,10 @@ __all__ = [
     "RemoteFile",
     "UploadPlan",
     "ValidationFinding",
+    "archive_urls",
     "assets_contents",
     "cache_folder",
+    "check_token",
     "create_dandiset",
     "derived_from",
     "download_assets",
@@ -57,7 +65,6 @@ __all__ = [
     "plan_download",
     "plan_upload",
     "read_lock",
-    "require_token",
     "software_activity",
     "upload_files",
     "validate_for_dandi",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nwb_mivae.archive.client import ArchiveClient
 
-__all__ = ["InterruptedUploadError", "create_dandiset", "require_token", "upload_files"]
+__all__ = ["InterruptedUploadError", "check_token", "create_dandiset", "upload_files"]
 
 
 class InterruptedUploadError(ArchiveError):
@@ -52,25 +52,18 @@ class InterruptedUploadError(ArchiveError):
         return {**super().as_dict(), "uploaded": list(self.uploaded), "missing": list(self.missing)}
 
 
-def require_token(instance: str | None = None) -> None:
-    """Refuse to go on without a token for an archive; the archive is not asked.
+def check_token(instance: str | None = None) -> None:
+    """Refuse to go on without a token that an archive knows.
 
     Raises
     ------
     ArchiveError
-        Naming the environment variable that is empty.
+        Naming the environment variable that is empty, or whose token the archive does not take.
     """
     from nwb_mivae.archive.client import ArchiveClient
 
-    with ArchiveClient(instance) as client:
-        variable = client.api_key_env_var
-        if not os.environ.get(variable):
-            raise ArchiveError(
-                f"no token for the archive: the environment variable {variable} is not set",
-                expected="the API key that the archive's page shows to whoever is logged in",
-                remedy=f"set {variable} for this command; it is asked for nowhere and stored nowhere",
-                file=client.api_url,
-            )
+    with ArchiveClient(instance) as client, _upload_errors(client.api_url):
+        _sign_in(client)
 
 
 def create_dandiset(title: str, metadata: Mapping[str, Any], *, instance: str | None = None) -> str:
@@ -91,7 +84,6 @@ def create_dandiset(title: str, metadata: Mapping[str, Any], *, instance: str | 
 
     from nwb_mivae.archive.client import ArchiveClient
 
-    require_token(instance)
     with ArchiveClient(instance) as client, _upload_errors(client.api_url):
         _sign_in(client)
         for mine in client.get_dandisets(mine=True, draft=True, embargoed=True, empty=True):
@@ -143,13 +135,12 @@ def upload_files(
 
     if plan.dandiset is None:
         raise ValueError("a plan for a dandiset that does not exist yet: create it, then plan again")
-    require_token(plan.instance)
     assets = {planned.local.path: planned.asset for planned in plan.files if planned.action == "keep"}
-    for path in assets:
-        _tell(finished, path)
     with ArchiveClient(plan.instance) as client:
         with _upload_errors(plan.address):
             _sign_in(client)
+            for path in assets:
+                _tell(finished, path)
             client.check_schema_version()
             # What is asked there only prepares an asset, and can be asked twice.
             client.session.repeat_posts_to(f"{client.api_url}/uploads/")
@@ -196,6 +187,14 @@ def _sign_in(client: ArchiveClient) -> None:
     """Use the token for all that follows, if the archive knows it."""
     import requests
 
+    variable = client.api_key_env_var
+    if not os.environ.get(variable):
+        raise ArchiveError(
+            f"no token for the archive: the environment variable {variable} is not set",
+            expected="the API key that the archive's page shows to whoever is logged in",
+            remedy=f"set {variable} for this command; it is asked for nowhere and stored nowhere",
+            file=client.api_url,
+        )
     client.dandi_authenticate()
     try:
         client.get("/users/me/")
@@ -203,9 +202,9 @@ def _sign_in(client: ArchiveClient) -> None:
         if problem.response is None or problem.response.status_code not in (401, 403):
             raise
         raise ArchiveError(
-            f"status {problem.response.status_code}: the archive does not take the token in {client.api_key_env_var}",
+            f"status {problem.response.status_code}: the archive does not take the token in {variable}",
             expected="the API key that the archive's page shows to whoever is logged in",
-            remedy=f"copy it from there into {client.api_key_env_var}",
+            remedy=f"copy it from there into {variable}",
             file=client.api_url,
         ) from None
 

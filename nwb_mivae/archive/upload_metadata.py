@@ -12,7 +12,7 @@ from typing import Any
 from nwb_mivae.archive.address import Address
 from nwb_mivae.errors import ArchiveError
 
-__all__ = ["check_metadata", "derived_from", "merge_metadata", "person", "software_activity"]
+__all__ = ["archive_urls", "check_metadata", "derived_from", "merge_metadata", "person", "software_activity"]
 
 
 def derived_from(source: Address) -> dict[str, Any]:
@@ -40,6 +40,13 @@ def derived_from(source: Address) -> dict[str, Any]:
     if known:
         resource["repository"] = instance.name
     return resource
+
+
+def archive_urls(instance: str | None = None) -> list[str]:
+    """Where an archive is: its pages, if it is known to have any, and its API; as ``repository`` of a description."""
+    from nwb_mivae.archive.client import resolve_instance
+
+    return [url.rstrip("/") for url in resolve_instance(instance).urls()]
 
 
 def software_activity(kind: str, name: str, software: str, version: str) -> dict[str, Any]:

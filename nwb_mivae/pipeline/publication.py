@@ -13,11 +13,11 @@ from nwb_mivae.archive import (
     Address,
     Asset,
     UploadPlan,
+    check_token,
     create_dandiset,
     derived_from,
     person,
     plan_upload,
-    require_token,
     software_activity,
     upload_files,
 )
@@ -26,6 +26,7 @@ from nwb_mivae.pipeline.checking import check
 from nwb_mivae.pipeline.publication_files import SOFTWARE, AnnotatedFile, find_annotated_files, is_run
 from nwb_mivae.pipeline.publication_layout import (
     DESCRIPTION_FILE,
+    described_dandiset,
     is_laid_out,
     lay_out,
     read_description,
@@ -181,7 +182,7 @@ def plan_publication(
         )
     folder = _folder(named, dandiset) if out is None else Path(out)
     described = read_description(folder)
-    known = str(described.get("identifier") or "").rpartition(":")[2] or None
+    known = described_dandiset(described, folder, instance)
     if title is not None and known is not None and described.get("name") == title:
         dandiset, title = known, None
     if known is not None and known != dandiset:
@@ -229,21 +230,21 @@ def publish(
     ArchiveError
         If there is no valid token; nothing was written or sent then.
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written; nothing was sent then, and no dandiset made.
     InterruptedUploadError
         If the upload stops on its way; the error says what is up, and a new plan goes on.
     """
     upload = plan.upload
-    require_token(upload.instance)
+    check_token(upload.instance)
+    for planned in upload.files:
+        lay_out(planned.local, plan.folder)
     if plan.title is not None:
         created = create_dandiset(plan.title, upload.metadata, instance=upload.instance)
         # From here on the folder says which one it is, so that the same command goes on with it.
-        write_description(plan.folder, upload.metadata, created)
+        write_description(plan.folder, upload.metadata, created, upload.instance)
         files = [planned.local for planned in upload.files]
         upload = plan_upload(files, created, metadata=upload.metadata, instance=upload.instance)
-    for planned in upload.files:
-        lay_out(planned.local, plan.folder)
-    write_description(plan.folder, upload.metadata, str(upload.dandiset))
+    write_description(plan.folder, upload.metadata, str(upload.dandiset), upload.instance)
     assets = upload_files(upload, progress=progress, finished=finished)
     return Publication(PublicationPlan(plan.folder, None, upload, plan.notes), tuple(assets))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nwb_mivae.archive import LocalFile, merge_metadata
+from nwb_mivae.archive import LocalFile, archive_urls, merge_metadata
 from nwb_mivae.errors import OutputError
 from nwb_mivae.outputs import whole_file
 
-__all__ = ["DESCRIPTION_FILE", "is_laid_out", "lay_out", "read_description", "write_description"]
+__all__ = ["DESCRIPTION_FILE", "described_dandiset", "is_laid_out", "lay_out", "read_description", "write_description"]
 
 #: What DANDI keeps the description in.
 DESCRIPTION_FILE = "dandiset.yaml"
@@ -73,12 +74,48 @@ def read_description(folder: Path) -> dict[str, Any]:
     return found or {}
 
 
-def write_description(folder: Path, metadata: Mapping[str, Any], dandiset: str) -> None:
-    """Complete ``dandiset.yaml`` with what the draft says; nothing that it says already is changed."""
+def described_dandiset(description: Mapping[str, Any], folder: Path, instance: str | None) -> str | None:
+    """The six digits of the dandiset of an archive that the description of a folder is of, if it says so.
+
+    Raises
+    ------
+    OutputError
+        If it is of none, or of one of another archive: digits mean nothing there.
+    """
+    identifier, repository = description.get("identifier"), description.get("repository")
+    if not identifier:
+        return None
+    found = re.fullmatch(r"(?:[A-Za-z-]+:)?(\d{6})", identifier) if isinstance(identifier, str) else None
+    if found is None:
+        raise OutputError(
+            f"an identifier that is no dandiset's ({identifier!r})",
+            expected="DANDI: and six digits or, in quotes, the six digits",
+            remedy="correct it, or choose another folder with --out",
+            file=folder / DESCRIPTION_FILE,
+            object_path="identifier",
+        )
+    archive = archive_urls(instance)
+    if repository and str(repository).rstrip("/") not in archive:
+        raise OutputError(
+            f"the folder of a dandiset of another archive ({repository})",
+            expected=f"that of a dandiset of {archive[0]}, or a new folder",
+            remedy="choose another folder with --out, or that archive with --instance",
+            file=folder / DESCRIPTION_FILE,
+            object_path="repository",
+        )
+    return found[1]
+
+
+def write_description(folder: Path, metadata: Mapping[str, Any], dandiset: str, instance: str) -> None:
+    """Complete ``dandiset.yaml`` with what the draft says; nothing that it says already is changed.
+
+    Which archive the dandiset is in is said by an address that :func:`described_dandiset` knows again.
+    """
     import yaml
 
     before = read_description(folder)
-    merged, added = merge_metadata(before, {"identifier": f"DANDI:{dandiset}"} | dict(metadata))
+    told = {"identifier": f"DANDI:{dandiset}"} | dict(metadata) | {"repository": archive_urls(instance)[0]}
+    merged, added = merge_metadata(before, told)
     if added:
         with whole_file(folder / DESCRIPTION_FILE) as beside:
             text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True, width=100)

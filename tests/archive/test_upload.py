@@ -12,12 +12,12 @@ import pytest
 from nwb_mivae.archive import (
     InterruptedUploadError,
     LocalFile,
+    check_token,
     create_dandiset,
     download_assets,
     find_assets,
     plan_upload,
     prompt,
-    require_token,
     upload_files,
 )
 from nwb_mivae.errors import ArchiveError
@@ -266,7 +266,7 @@ def test_without_a_token_nothing_is_asked(
     draft.requests.clear()
     for call in (
         lambda: upload_files(plan),
-        lambda: require_token(draft.url),
+        lambda: check_token(draft.url),
         lambda: create_dandiset("T", {}, instance=draft.url),
     ):
         with pytest.raises(ArchiveError, match=draft.token_variable):
@@ -276,9 +276,9 @@ def test_without_a_token_nothing_is_asked(
 
 def test_the_public_archives_have_variables_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ArchiveError, match="DANDI_API_KEY is not set"):
-        require_token()
+        check_token()
     with pytest.raises(ArchiveError, match="DANDI_SANDBOX_API_KEY is not set"):
-        require_token("dandi-sandbox")
+        check_token("dandi-sandbox")
 
 
 def test_a_wrong_token_is_said_to_be_one(

@@ -209,6 +209,33 @@ def test_a_new_dandiset_is_made_once(
         assert "--dandiset 000321" in other.stderr
 
 
+def test_no_dandiset_is_made_for_a_folder_that_cannot_be_written(
+    draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StubUploads(None) as archive:
+        monkeypatch.setenv(archive.token_variable, TOKEN)
+        Path("file").touch()
+        result = call(annotated, "--new", "--title", "T", "--instance", archive.url, "--out", "file/folder")
+        assert result.exit_code == 3
+        assert "file/folder" in result.stderr
+        assert archive.changes == []
+
+
+def test_a_folder_of_one_archive_is_not_gone_on_with_on_another(
+    draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [annotated, "--new", "--title", "T", "--out", "folder", "--instance"]
+    with StubUploads(None) as sandbox, StubUploads(None) as archive:
+        for each in (sandbox, archive):
+            monkeypatch.setenv(each.token_variable, TOKEN)
+        assert call(*wanted, sandbox.url).exit_code == 0
+        assert call(*wanted, sandbox.url).exit_code == 0
+        result = call(*wanted, archive.url)
+        assert result.exit_code == 3
+        assert "another archive" in result.stderr
+        assert archive.requests == []
+
+
 def test_after_an_interruption_the_command_says_what_is_up_and_goes_on(
     draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +357,14 @@ def test_a_description_that_is_there_loses_nothing(draft: StubUploads, annotated
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("identifier: DANDI:000111\n", "dandiset 000111"), ("[a\n", "not YAML"), ("- a\n", "a list")],
+    [
+        ("identifier: DANDI:000111\n", "dandiset 000111"),
+        ("identifier: DANDI:000999\nrepository: https://dandiarchive.org/\n", "another archive"),
+        # To YAML a number, of which the digits are gone.
+        ("identifier: 000321\n", "in quotes"),
+        ("[a\n", "not YAML"),
+        ("- a\n", "a list"),
+    ],
 )
 def test_a_folder_of_something_else_is_refused(draft: StubUploads, annotated: Path, text: str, found: str) -> None:
     Path("mine").mkdir()
@@ -370,7 +404,7 @@ def test_either_a_dandiset_or_a_title(draft: StubUploads, annotated: Path, argum
     assert draft.requests == []
 
 
-def test_without_a_token_nothing_is_written(
+def test_without_a_valid_token_nothing_is_written(
     draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(draft.token_variable)
@@ -378,6 +412,10 @@ def test_without_a_token_nothing_is_written(
     result = call(annotated, "--dandiset", "000999")
     assert result.exit_code == 3
     assert draft.token_variable in result.stderr
+    assert not Path("dandiset-000999").exists()
+    monkeypatch.setenv(draft.token_variable, "wrong")
+    result = call(annotated, "--dandiset", "000999")
+    assert "does not take the token" in result.stderr
     assert not Path("dandiset-000999").exists()
 
 
@@ -413,6 +451,19 @@ def test_files_are_copied_where_there_are_no_links(
     copied = Path("dandiset-000999", PATH)
     assert copied.read_bytes() == annotated.read_bytes()
     assert not copied.samefile(annotated)
+
+
+def test_files_that_may_only_be_read_are_linked_too(
+    draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where the tests run as root nothing is read-only; a file with another name elsewhere is left alone in any case.
+    def refuse(path: Any, *_: object) -> None:
+        if Path(path).stat().st_nlink > 1:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "truncate", refuse)
+    publish(plan_publication([annotated], "000999"))
+    assert Path("dandiset-000999", PATH).samefile(annotated)
 
 
 def test_of_a_run_the_annotated_files_are_published_from_its_own_folder(
