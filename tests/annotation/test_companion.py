@@ -136,7 +136,7 @@ def test_session_and_subject_are_the_sources(tmp_path: Path) -> None:
         notes="Quiet.",
         was_generated_by=[["converter", "1.0"]],
         source_script="secret",
-        source_script_file_name="/home/somebody/convert.py",
+        source_script_file_name="/somewhere/convert.py",
         subject=Subject(**of_subject),
         **texts,
         **lists,
