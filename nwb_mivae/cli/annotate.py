@@ -86,10 +86,12 @@ def annotate(
             progress=terminal.progress,
         )
         lines = [str(path) for path in written] + [f"REFUSED {problem}" for problem in refused]
-        folder = out or (run if form is not Form.APPEND else None)
-        checked = typed(folder) if folder is not None else " ".join(typed(path) for path in written)
+        if written:
+            made = written if form is Form.APPEND else [out or run]
+            checked = " ".join(typed(path) for path in made)
+            lines.append(f"Next: nwb-mivae check {checked}, or nwb-mivae report {typed(run)}")
         terminal.result(
             {"annotated": [str(path) for path in written], "refused": [problem.as_dict() for problem in refused]},
-            "\n".join([*lines, f"Next: nwb-mivae check {checked}, or nwb-mivae report {typed(run)}"]),
+            "\n".join(lines),
             exit_code=REFUSED if refused else 0,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nwb_mivae.annotation import ModelRecord, annotated_name
 from nwb_mivae.annotation import annotate as write_annotation
 from nwb_mivae.annotation.annotate import chosen_form
-from nwb_mivae.annotation.names import annotations_in
+from nwb_mivae.annotation.names import annotations_in, checked_name
 from nwb_mivae.annotation.results import Results
 from nwb_mivae.archive import is_address, is_remote
 from nwb_mivae.attribution import SessionAttribution, SessionSubpopulations
@@ -75,6 +75,13 @@ def annotate(
     -------
     list of Path, list of NwbMivaeError
         The annotated files, and why some recordings have none.
+
+    Raises
+    ------
+    AnnotationError
+        If ``name`` is no name, or ``out`` is given for ``"append"``.
+    ModelError, StoreError
+        If the run or its store cannot be used, or has no such session.
     """
     if form == "append" and out is not None:
         raise AnnotationError(
@@ -83,6 +90,8 @@ def annotate(
             remedy="leave --out away, or choose another form",
             file=out,
         )
+    if name is not None:
+        checked_name(name)
     trained = TrainedRun.open(run, store)
     folder = trained.run.annotated if out is None else Path(out)
     written: list[Path] = []
@@ -158,7 +167,7 @@ def _target(
     """Where an output goes, and the name of the result in it.
 
     Left as they are: a file that this call wrote already (two recordings of one name), and one with results of other
-    weights. One with results of these weights is the same output, made again.
+    weights that are not from the source. One with results of these weights is the same output, made again.
     """
     if form == "append":
         return None, name
@@ -167,12 +176,12 @@ def _target(
         called = name or ("mivae" if number == 1 else f"mivae_{number}")
         file_name = annotated_name(source, name=called, form=form, backend=backend)
         target = next(place / file_name for place in places if place / file_name not in written)
-        if not target.exists() or results.model.weights_sha256 in _weights_in(target):
+        if not target.exists() or _is_made_again(target, source, results.model.weights_sha256):
             # The first name is left to annotate: in a source that has results already it takes the next free one.
             return target, name if number == 1 else called
         if name is not None:
             raise AnnotationError(
-                f"a file with results of another model, named {name!r} too",
+                "a file that holds results of another model, or nothing that can be read",
                 expected="a new name",
                 remedy="choose another --name or another --out",
                 file=target,
@@ -180,7 +189,14 @@ def _target(
         number += 1
 
 
-def _weights_in(path: Path) -> set[str]:
+def _is_made_again(target: Path, source: str, digest: str) -> bool:
+    """Whether nothing is lost if a file with results of these weights is written anew from its source."""
+    held = _weights_in(target)
+    others = held - {digest}
+    return digest in held and (not others or others <= _weights_in(source))
+
+
+def _weights_in(path: str | Path) -> set[str]:
     """Digests of the weights whose results a file has; none where it cannot be read, so that it is left alone."""
     from nwb_mivae.sessions.nwb import open_nwb
 

@@ -9,7 +9,7 @@ import h5py
 import pytest
 import torch
 
-from nwb_mivae import pipeline, read_annotations
+from nwb_mivae import MiVAE, pipeline, read_annotations
 from nwb_mivae.annotation import annotation_names
 from nwb_mivae.clips import ClipStore
 from nwb_mivae.errors import AnnotationError
@@ -67,6 +67,37 @@ def test_the_same_weights_replace_their_own_output_and_no_other(copy: FinishedRu
     assert written == []
     assert "another model" in str(problem)
     assert sha256_of_file(first) == before
+
+
+def test_results_that_somebody_added_to_an_output_are_not_lost(copy: FinishedRun, key: str, tmp_path: Path):
+    (first,), _ = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    shutil.copytree(copy.run / "model", tmp_path / "model")
+    train_differently(copy.run)
+    store = ClipStore.open(copy.store)
+    MiVAE.load(copy.run, store).annotate(key, first, form="append")
+    assert annotation_names(first) == ["mivae", "mivae_2"]
+    shutil.rmtree(copy.run / "model")
+    shutil.copytree(tmp_path / "model", copy.run / "model")
+    (second,), refused = pipeline.annotate(copy.run, sessions=[key], out=tmp_path / "out")
+    assert refused == []
+    assert second != first
+    assert annotation_names(first) == ["mivae", "mivae_2"]
+
+
+def test_of_a_source_with_results_the_same_output_is_made_again(copy: FinishedRun, key: str, tmp_path: Path):
+    folder = tmp_path / "recordings"
+    shutil.copytree(copy.recordings, folder)
+    pipeline.annotate(copy.run, sessions=[key], source_folder=folder, form="append")
+    train_differently(copy.run)
+    wanted = {"sessions": [key], "source_folder": folder, "out": tmp_path / "out", "form": "copy"}
+    written, _ = pipeline.annotate(copy.run, **wanted)
+    assert pipeline.annotate(copy.run, **wanted) == (written, [])
+    assert annotation_names(written[0]) == ["mivae", "mivae_2"]
+
+
+def test_a_name_that_is_none_is_refused_once_and_before_anything_is_read(tmp_path: Path):
+    with pytest.raises(AnnotationError, match="lower-case"):
+        pipeline.annotate(tmp_path / "no-run", name="No name")
 
 
 def test_a_file_that_is_no_annotation_is_left_alone(copy: FinishedRun, key: str, tmp_path: Path):
