@@ -147,16 +147,44 @@ def _pickled_arrays(file: Path) -> list[str]:
 
 
 def _schema_findings(file: Path) -> Iterator[ValidationFinding]:
+    for found in _schema_errors_of_zarr(file) if is_zarr(file) else _schema_errors(file):
+        if isinstance(found, str):
+            yield ValidationFinding("error", "pynwb.GENERIC", _short(found))
+        else:
+            message = _short(f"{found.name}: {found.reason}")
+            yield ValidationFinding("error", f"pynwb.{type(found).__name__}", message, _plain_path(found.location))
+
+
+def _schema_errors(file: Path) -> Iterator[Any]:
+    """Errors of hdmf's validator, and texts where it could not do its work, as `dandi validate` has them."""
     from dandi.pynwb_utils import validate
     from hdmf.validate.errors import Error
 
     for result in validate(file):
         found = result.origin_result
-        if isinstance(found, Error):
-            check, message, where = f"pynwb.{type(found).__name__}", f"{found.name}: {found.reason}", found.location
-        else:
-            check, message, where = "pynwb.GENERIC", result.message or str(found), None
-        yield ValidationFinding("error", check, _short(message), _plain_path(where))
+        yield found if isinstance(found, Error) else result.message or str(found)
+
+
+def _schema_errors_of_zarr(file: Path) -> Iterator[Any]:
+    """The same for Zarr, which pynwb cannot validate by its path."""
+    import pynwb
+    from hdmf_zarr import NWBZarrIO
+
+    try:
+        with NWBZarrIO(str(file), "r") as io:
+            _tell_types_of_rows(io.read_builder())
+            yield from pynwb.validate(io=io)
+    except Exception as problem:  # hdmf-zarr raises whatever a broken folder makes it raise
+        yield _of_exception(problem)
+
+
+def _tell_types_of_rows(group: Any) -> None:
+    """Give rows that hold references the types the file states; hdmf-zarr leaves them open, and the validator stops."""
+    for each in group.groups.values():
+        _tell_types_of_rows(each)
+    for dataset in group.datasets.values():
+        if isinstance(dataset.dtype, list) and getattr(dataset.data, "dtype", None) == []:
+            dataset.data.dtype.extend(str(part["dtype"]) for part in dataset.dtype)
 
 
 def _name_findings(file: Path) -> Iterator[ValidationFinding]:

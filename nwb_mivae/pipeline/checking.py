@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.archive import ExplainedFinding, ValidationFinding, explain, is_zarr, validate_for_dandi
 from nwb_mivae.errors import ArchiveError, NwbMivaeError
 from nwb_mivae.model.weights import weights_digest
@@ -138,9 +139,7 @@ def _weights_findings(file: Path, expected: str) -> list[ValidationFinding]:
         return []  # that the file cannot be opened is among its findings already
     try:
         digests = {
-            name: str(metadata.model.weights_sha256)
-            for name, metadata in opened.nwbfile.lab_meta_data.items()
-            if type(metadata).__name__ == "MIVAEAnnotation"
+            name: str(metadata.model.weights_sha256) for name, metadata in annotations_in(opened.nwbfile).items()
         }
     finally:
         opened.close()

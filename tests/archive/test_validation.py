@@ -114,12 +114,28 @@ def test_a_zarr_file_is_looked_into_as_well(tmp_path: Path) -> None:
 
     findings = {finding.check: finding for finding in validate_for_dandi(path)}
 
+    assert set(findings) == {"NWBI.check_subject_age", "DANDI.NON_DANDI_FOLDERNAME"}
     assert findings["NWBI.check_subject_age"].blocks_upload
     assert findings["DANDI.NON_DANDI_FOLDERNAME"].cause == "file"
+    attributes = path / "acquisition" / "speed" / "data" / ".zattrs"
+    attributes.write_text(attributes.read_text().replace("unit", "unity"))
+    (path / ".zmetadata").unlink()
+    assert "pynwb.MissingError" in {finding.check for finding in validate_for_dandi(path)}
     shutil.rmtree(path / "acquisition")
-    (path / ".zmetadata").unlink(missing_ok=True)
     (path / ".zgroup").unlink(missing_ok=True)
     assert "NWBI.unreadable" in {finding.check for finding in validate_for_dandi(path)}
+
+
+def test_rows_with_references_are_validated_in_zarr_too(tmp_path: Path) -> None:
+    """hdmf-zarr does not tell their types, and pynwb's validator alone ends at the first of them."""
+    pytest.importorskip("hdmf_zarr")
+    source = write_source(tmp_path / "sub-m1_ses-1_ophys.nwb", references=True)
+    stored = stored_for(source)
+    path = annotate(
+        source, form="copy", backend="zarr", latents=latents_for(stored), stored=stored, model=model_record()
+    )
+
+    assert not any(finding.blocks_upload for finding in validate_for_dandi(path))
 
 
 def test_pickles_in_a_zarr_file_are_found_and_not_read(tmp_path: Path) -> None:
