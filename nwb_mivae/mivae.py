@@ -303,6 +303,7 @@ class MiVAE:
             self.split,
             configuration=configuration or EvaluationConfiguration(),
             seed=seed,
+            weights_sha256=self._weights,
             progress=progress,
         )
 

@@ -63,7 +63,7 @@ def refuse_other_weights(results: Results, *, file: str | PathLike[str]) -> None
     AnnotationError
         Naming the first such result.
     """
-    for name in ("latents", "attribution", "fingerprints", "subpopulations"):
+    for name in ("latents", "attribution", "fingerprints", "subpopulations", "evaluation"):
         digest = getattr(getattr(results, name), "weights_sha256", "")
         if digest and digest != results.model.weights_sha256:
             raise AnnotationError(

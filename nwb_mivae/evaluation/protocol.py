@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def evaluate(
     *,
     configuration: EvaluationConfiguration | None = None,
     seed: int = 0,
+    weights_sha256: str = "",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Judge a module on the test clips of every session, held out or trained, beside its controls.
@@ -85,6 +87,8 @@ def evaluate(
     configuration : EvaluationConfiguration, optional
     seed : int
         Where the controls' randomness starts.
+    weights_sha256 : str
+        What :func:`~nwb_mivae.model.weights_digest` says of the module's folder; kept with the result.
     progress : callable, optional
         Told ``(description, done, total)``.
 
@@ -103,7 +107,8 @@ def evaluate(
     module.eval()
     try:
         with torch.no_grad():
-            return _evaluate(module, store, split, settings, seed, progress or _silence)
+            result = _evaluate(module, store, split, settings, seed, progress or _silence)
+            return replace(result, weights_sha256=weights_sha256)
     finally:
         module.train(was_training)
 

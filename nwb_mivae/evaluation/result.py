@@ -93,6 +93,8 @@ class Evaluation:
         a list of plain sentences.
     settings : mapping
         Configuration and seed.
+    weights_sha256 : str
+        Digest of the weights that were judged; empty where unknown.
     """
 
     chance: float
@@ -104,6 +106,7 @@ class Evaluation:
     active_units: Mapping[str, int]
     summary: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON-able values."""
@@ -128,6 +131,7 @@ class Evaluation:
         except OutputError as problem:
             raise EvaluationError(problem.found, expected=expected, remedy=remedy, file=path) from problem
         names = {each.name for each in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
+        # Earlier ones did not say which weights they are of.
+        if not isinstance(values, dict) or {*values, "weights_sha256"} != names:
             raise EvaluationError("JSON that is no evaluation", expected=expected, remedy=remedy, file=path)
         return cls(**values)

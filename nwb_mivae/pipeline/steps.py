@@ -194,7 +194,13 @@ def evaluate(
     trained = TrainedRun.open(run, store)
     configuration = trained.configuration.changed(settings).evaluation
     result = evaluate_model(
-        trained.module, trained.store, trained.split, configuration=configuration, seed=seed, progress=progress
+        trained.module,
+        trained.store,
+        trained.split,
+        configuration=configuration,
+        seed=seed,
+        weights_sha256=trained.weights_sha256,
+        progress=progress,
     )
     result.save(trained.run.evaluation)
     write_card(trained.run.model, evaluation=result.summary)

@@ -126,13 +126,13 @@ def test_both_sides_of_a_pair_have_it(tmp_path: Path):
     assert not of_other["held_out"].any()
 
 
-@pytest.mark.parametrize("what", ["latents", "attribution", "fingerprints", "subpopulations"])
+@pytest.mark.parametrize("what", ["latents", "attribution", "fingerprints", "subpopulations", "evaluation"])
 def test_results_of_other_weights_are_refused(tmp_path: Path, what: str):
     source = write_source(tmp_path / "source.nwb")
     stored, model = stored_for(source), model_record()
     results = Results(
         stored, model, latents_for(stored), attribution_for(stored), fingerprints_for(stored),
-        subpopulations_for(stored),
+        subpopulations_for(stored), evaluation_for(stored),
     )  # fmt: skip
     refuse_other_weights(results, file=source)
     same = {what: replace(getattr(results, what), weights_sha256=model.weights_sha256)}

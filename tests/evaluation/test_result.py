@@ -24,6 +24,7 @@ def evaluation() -> Evaluation:
         active_units={"neural_shared": 3},
         summary={"verdicts": ["It works."]},
         settings={"seed": 0},
+        weights_sha256="ab" * 32,
     )
 
 
@@ -32,6 +33,14 @@ def test_what_is_saved_is_read_back_equal_and_is_plain_json(tmp_path: Path) -> N
     evaluation().save(path)
     assert Evaluation.load(path) == evaluation()
     assert json.loads(path.read_text())["sessions"]["a"]["conditions"]["with_context"]["unpaired_r"] is None
+
+
+def test_one_of_before_it_said_of_which_weights_it_is_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.json"
+    values = evaluation().as_dict()
+    del values["weights_sha256"]
+    path.write_text(json.dumps(values))
+    assert Evaluation.load(path).weights_sha256 == ""
 
 
 @pytest.mark.parametrize("text", ["not json", "[]", '{"chance": 0.1}'])
