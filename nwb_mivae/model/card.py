@@ -64,7 +64,7 @@ def write_card(folder: str | PathLike[str], *, evaluation: Mapping[str, Any] | N
         The model folder.
     evaluation : mapping, optional
         ``Evaluation.summary`` of these weights: ``held_out`` and ``trained`` (figures by condition, or None),
-        ``across`` and ``verdicts``. Without it the card says that the model was not evaluated.
+        ``across`` and ``verdicts``. Without it the card says that it has none.
 
     Returns
     -------
@@ -227,7 +227,8 @@ def _dandiset(asset: str) -> str | None:
 
 def _figures(evaluation: Mapping[str, Any] | None) -> Iterator[str]:
     if evaluation is None:
-        yield "Not evaluated."
+        # Which is not to say that nobody did: a model that was saved again comes without.
+        yield "No figures are recorded."
         return
     yield """\
 Top-1 and top-5: in which share of lookups the clip that was shown is found among the test clips, by the shared latents

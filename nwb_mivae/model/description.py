@@ -29,6 +29,8 @@ _FORMAT = 1
 #: A description takes some kilobytes, and a line for each file of the training data. Parsed, JSON takes up to twenty
 #: times its size.
 _LARGEST = 32 * 2**20
+#: What of a provenance is used: whom the model knows, and what results name as its training data.
+_LISTS = {"train_subjects": str, "train_files": dict}
 
 
 class _Shape(Configuration):
@@ -120,6 +122,10 @@ class ModelDescription:
         version, digest, provenance = (values.get(name) for name in ("nwb_mivae", "weights_sha256", "provenance"))
         if not isinstance(version, str) or not isinstance(digest, str) or not isinstance(provenance, dict):
             _refuse(folder, "a description without a version, a digest or a provenance")
+        for field, kind in _LISTS.items():
+            held = provenance.get(field, [])
+            if not isinstance(held, list) or not all(isinstance(entry, kind) for entry in held):
+                _refuse(folder, f"a provenance whose {field} is no list of {kind.__name__}")
         return cls(version, shape, configuration, digest, provenance)
 
     def skeleton(self, folder: str | PathLike[str]) -> MiVAEModule:

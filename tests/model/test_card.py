@@ -75,7 +75,7 @@ def test_it_says_what_the_model_is_and_what_it_was_trained_on(tmp_path: Path) ->
         "dandiset 000021, version draft, of another archive",
         "Not known to be in the DANDI archive: 1 file.",
         "Held out of training: 1 session of other animals.",
-        "Not evaluated.",
+        "No figures are recorded.",
         f"nwb_mivae {package_version()}",
         weights_digest(tmp_path / "model"),
     ):
@@ -108,11 +108,11 @@ def test_figures_stand_beside_chance_and_controls(tmp_path: Path) -> None:
     _saved(tmp_path / "model")
     path = write_card(tmp_path / "model", evaluation=_SUMMARY)
     card = path.read_text()
-    assert "Not evaluated" not in card
+    assert "No figures" not in card
     assert "| held out of training | the model | 2 | 41.0 % | 1.0 % | 82.0 % | 0.512 | 0.300 | undefined |" in card
     assert "| held out of training | control: shuffled pairs | 2 | 1.2 % | 1.0 % |" in card
     assert "- On 2 sessions of animals held out, the clip shown is found in 41.0 % of lookups." in card
-    assert "Not evaluated." in write_card(tmp_path / "model").read_text()
+    assert "No figures are recorded." in write_card(tmp_path / "model").read_text()
 
 
 def test_what_somebody_wrote_around_it_stays_and_the_rest_is_never_doubled(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_odd_provenance_is_refused(tmp_path: Path, provenance: dict[str, Any]) -
     save_module(tiny_module(), tmp_path / "model")
     path = tmp_path / "model" / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"provenance": provenance}))
-    with pytest.raises(ModelError, match="no card"):
+    with pytest.raises(ModelError, match="a provenance"):
         write_card(tmp_path / "model")
 
 
