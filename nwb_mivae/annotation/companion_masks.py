@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from hdmf.data_utils import GenericDataChunkIterator
 
+from nwb_mivae.annotation.blocks import grown_block
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ class StreamedMasks(GenericDataChunkIterator):
         itemsize = np.dtype(stored.dtype).itemsize
         chunks = getattr(stored, "chunks", None)
         if chunks is None:
-            chunk = _grown((1,) * len(shape), shape, _CHUNK_BYTES // itemsize)
+            chunk = grown_block((1,) * len(shape), shape, _CHUNK_BYTES // itemsize)
         else:
             chunk = tuple(min(part, size) for part, size in zip(chunks, shape, strict=True))
-        super().__init__(chunk_shape=chunk, buffer_shape=_grown(chunk, shape, _BLOCK_BYTES // itemsize))
+        super().__init__(chunk_shape=chunk, buffer_shape=grown_block(chunk, shape, _BLOCK_BYTES // itemsize))
 
     def _get_data(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
         try:
@@ -76,14 +77,3 @@ class StreamedMasks(GenericDataChunkIterator):
     def _get_dtype(self) -> np.dtype[Any]:
         dtype: np.dtype[Any] = np.dtype(self._stored.dtype)
         return dtype
-
-
-def _grown(block: tuple[int, ...], shape: tuple[int, ...], values: int) -> tuple[int, ...]:
-    """The largest block of at most so many values that is this one repeated, along the last axes first."""
-    grown = list(block)
-    for axis in reversed(range(len(shape))):
-        times = max(1, values // int(np.prod(grown)))
-        grown[axis] = shape[axis] if grown[axis] * times >= shape[axis] else grown[axis] * times
-        if grown[axis] < shape[axis]:
-            break
-    return tuple(grown)

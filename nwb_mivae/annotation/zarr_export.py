@@ -16,6 +16,7 @@ What neither can carry over unchanged is refused before anything is written.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from hdmf_zarr import ZarrDataIO
 from hdmf_zarr.backend import ZarrIO
 from pynwb import get_manager
 
+from nwb_mivae.annotation.blocks import grown_block
 from nwb_mivae.errors import AnnotationError
 
 __all__ = ["COMPRESSOR", "new_folder", "refuse_what_zarr_cannot_hold"]
@@ -39,7 +41,7 @@ __all__ = ["COMPRESSOR", "new_folder", "refuse_what_zarr_cannot_hold"]
 COMPRESSOR = numcodecs.Blosc(cname="zstd", clevel=5, shuffle=numcodecs.Blosc.SHUFFLE)
 
 # Each chunk is a file; smaller ones than this cost more for being files than they save in reading.
-_LEAST_CHUNK_BYTES = 2**18
+_LEAST_CHUNK_BYTES, _GROWN_CHUNK_BYTES = 2**18, 2**20
 _AT_ONCE_BYTES = 2**26
 
 
@@ -170,11 +172,12 @@ def _is_reference(kind: Any) -> bool:
 
 
 class _Blocks(GenericDataChunkIterator):
-    """An HDF5 dataset, some chunks at a time."""
+    """An HDF5 dataset, as many chunks at a time as fit: none of the source's lies in two blocks, to be read twice."""
 
-    def __init__(self, data: h5py.Dataset, chunks: tuple[int, ...] | None) -> None:
+    def __init__(self, data: h5py.Dataset, chunks: tuple[int, ...]) -> None:
         self.dataset = data
-        super().__init__(buffer_gb=_AT_ONCE_BYTES / 1e9, chunk_shape=chunks, chunk_mb=None if chunks else 1.0)
+        block = grown_block(chunks, data.shape, _AT_ONCE_BYTES // data.dtype.itemsize)
+        super().__init__(buffer_shape=block, chunk_shape=chunks)
 
     def _get_data(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
         return np.asarray(self.dataset[selection])
@@ -188,9 +191,16 @@ class _Blocks(GenericDataChunkIterator):
 
 
 def _as_zarr(data: h5py.Dataset) -> Any:
-    chunks = data.chunks
-    if chunks is not None and np.prod(chunks) * data.dtype.itemsize < _LEAST_CHUNK_BYTES:
-        chunks = None
+    chunks = _chunks(data)
     if data.nbytes <= _AT_ONCE_BYTES:
         return ZarrDataIO(data[:], chunks=chunks, compressor=COMPRESSOR)
     return ZarrDataIO(_Blocks(data, chunks), compressor=COMPRESSOR)
+
+
+def _chunks(data: h5py.Dataset) -> tuple[int, ...]:
+    """The source's own; where they are small, or there are none, so many side by side as one file is worth."""
+    itemsize = data.dtype.itemsize
+    own = grown_block(data.chunks or (1,) * data.ndim, data.shape, 1)
+    if math.prod(own) * itemsize >= _LEAST_CHUNK_BYTES:
+        return own
+    return grown_block(own, data.shape, _GROWN_CHUNK_BYTES // itemsize)

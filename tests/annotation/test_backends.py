@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pynwb import NWBHDF5IO, validate
 
-from nwb_mivae.annotation import backends
+from nwb_mivae.annotation import backends, zarr_export
 from nwb_mivae.annotation.backends import HDF5Backend, ZarrBackend, backend_named, backend_of
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.sessions.nwb import open_nwb
@@ -202,8 +202,6 @@ def test_data_kept_in_another_file_comes_along(tmp_path: Path) -> None:
 def test_any_numbers_arrive_in_blocks_or_at_once(
     tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, at_once: int
 ) -> None:
-    from nwb_mivae.annotation import zarr_export
-
     folder = tmp_path_factory.mktemp("numbers")
     source = changed(write_source(folder / "source.nwb"), lambda file: file[DFF].create_dataset("more", data=values))
     with pytest.MonkeyPatch.context() as patch:
@@ -222,6 +220,37 @@ def test_small_chunks_of_the_source_do_not_become_a_file_each(tmp_path: Path) ->
     folder = export(source, tmp_path / "copy.nwb.zarr") / DFF / "more"
     assert sum(not path.name.startswith(".") for path in folder.iterdir()) < 10
     assert json.loads((folder / ".zarray").read_text())["filters"] is None
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 50), (7, 30), (4000, 1)])
+def test_large_data_is_read_once_and_along_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: tuple[int, int] | None
+) -> None:
+    values = np.arange(4000 * 100, dtype=np.int32).reshape(4000, 100)
+    source = changed(
+        write_source(tmp_path / "source.nwb"),
+        lambda file: file[DFF].create_dataset("more", data=values, chunks=chunks, maxshape=values.shape),
+    )
+    read: list[tuple[slice, ...]] = []
+    original = zarr_export._Blocks._get_data
+
+    def noted(blocks: Any, selection: tuple[slice, ...]) -> Any:
+        read.append(selection)
+        return original(blocks, selection)
+
+    monkeypatch.setattr(zarr_export._Blocks, "_get_data", noted)
+    monkeypatch.setattr(zarr_export, "_AT_ONCE_BYTES", 2**18)
+    monkeypatch.setattr(zarr_export, "_GROWN_CHUNK_BYTES", 2**16)
+    monkeypatch.setattr(zarr_export, "_LEAST_CHUNK_BYTES", 2**14)
+    copy = export(source, tmp_path / "copy.nwb.zarr")
+    assert np.array_equal(contents(copy).values[f"/{DFF}/more"], values)
+    assert len(read) > 1
+    for selection in read:
+        for axis, part in zip(selection, chunks or (1, 100), strict=True):
+            assert axis.start % part == 0
+        for axis, part, size in zip(selection, chunks or (1, 100), values.shape, strict=True):
+            assert axis.stop % part == 0 or axis.stop == size
+    assert sum(np.prod([axis.stop - axis.start for axis in each]) for each in read) == values.size
 
 
 def test_nothing_is_pickled_and_plain_hdmf_zarr_reads_references(tmp_path: Path) -> None:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.annotation.backends import Backend
+from nwb_mivae.annotation.blocks import grown_block
 from nwb_mivae.annotation.sparse_frames import SparseFrames
 
 __all__ = ["chunk_shape", "compressed", "sparse"]
 
-_CHUNK_BYTES = 2**20
-_ITEM_BYTES = 4
+_CHUNK_VALUES = 2**18
 
 
 def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """As much of the first dimensions of a float32 array as fits a mebibyte, and the later ones whole where they do."""
-    chunk = [1] * len(shape)
-    for axis in range(len(shape)):
-        later = _ITEM_BYTES * math.prod(shape[axis + 1 :])
-        chunk[axis] = max(1, min(shape[axis], _CHUNK_BYTES // max(1, later)))
-        if later <= _CHUNK_BYTES:
-            chunk[axis + 1 :] = [max(1, length) for length in shape[axis + 1 :]]
-            break
-    return tuple(chunk)
+    return grown_block((1,) * len(shape), shape, _CHUNK_VALUES)
 
 
 def compressed(values: Any, backend: Backend) -> Any:
