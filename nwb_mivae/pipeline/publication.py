@@ -174,7 +174,8 @@ def plan_publication(
         If the folder belongs to another dandiset.
     """
     named = [Path(source) for source in sources]
-    if (dandiset is None) == (title is None) or (dandiset is not None and not re.fullmatch(r"\d{6}", dandiset)):
+    digits = dandiset is not None and re.fullmatch(r"\d{6}", dandiset)
+    if (dandiset is None) == (title is None) or not (digits or (title or "").strip()):
         raise ArchiveError(
             f"dandiset {dandiset!r} and title {title!r}",
             expected="the six digits of a dandiset, or the title of a new one",
@@ -193,6 +194,7 @@ def plan_publication(
             file=folder / DESCRIPTION_FILE,
         )
     files, refused = find_annotated_files(named, folder, progress)
+    files = _each_once(files)
     refused += _refused_paths(files, folder, replace=replace)
     if refused:
         raise RefusedFilesError.of([*refused, *_refused_findings(files, progress)])
@@ -322,6 +324,15 @@ def _notes(files: Sequence[AnnotatedFile], upload: UploadPlan) -> Iterator[str]:
         yield f"movies beside the files are not sent: {', '.join(movies)}"
 
 
+def _each_once(files: Sequence[AnnotatedFile]) -> list[AnnotatedFile]:
+    """The files without those that are another one's bytes under its name, as in a folder that was laid out before."""
+    found: list[AnnotatedFile] = []
+    for file in files:
+        if not any(file.local.path == each.local.path and is_laid_out(file.local, each.local.file) for each in found):
+            found.append(file)
+    return found
+
+
 def _refused_paths(files: Sequence[AnnotatedFile], folder: Path, *, replace: bool) -> list[NwbMivaeError]:
     refused: list[NwbMivaeError] = []
     first: dict[str, Path] = {}
@@ -333,7 +344,8 @@ def _refused_paths(files: Sequence[AnnotatedFile], folder: Path, *, replace: boo
                 ArchiveError(
                     f"a file that would be called {local.path}, as {other} would",
                     expected="files that differ in subject, session or description",
-                    remedy="publish one of the two, or give this one another description in its name, as "
+                    remedy="publish one of the two; annotate with --name where results of two models are to stand "
+                    "beside each other; or tell two planes of a session apart by their names, as "
                     f"{Path(local.path).name.replace('_desc-', '_desc-plane2-')}",
                     file=local.file,
                 )

@@ -30,8 +30,21 @@ def is_laid_out(local: LocalFile, place: Path) -> bool:
 
 
 def lay_out(local: LocalFile, folder: Path) -> None:
-    """Put a file into its place in a folder, whole or not at all: as a hard link, or a copy where there are none."""
+    """Put a file into its place in a folder, whole or not at all: as a hard link, or a copy where there are none.
+
+    Raises
+    ------
+    OutputError
+        If the file is gone or has another size than when its digest was computed, or the folder cannot be written.
+    """
     place = folder / local.path
+    if not local.file.is_file() or local.file.stat().st_size != local.size:
+        raise OutputError(
+            "a file that changed since it was planned to be sent",
+            expected=f"the {local.size:,} bytes that it had",
+            remedy="leave the file as it is and repeat the command",
+            file=local.file,
+        )
     if is_laid_out(local, place):
         return
     with whole_file(place) as beside:

@@ -282,7 +282,7 @@ def test_all_that_is_wrong_is_said_at_once(draft: StubUploads, annotated: Path, 
     with_text(Path(shutil.copy(annotated, folder / "b-slash.nwb")), "general/session_id", "1/2")
     with_text(Path(shutil.copy(annotated, folder / "c-nobody.nwb")), "general/subject/subject_id", None)
     (folder / "d-broken.nwb").write_bytes(b"not HDF5")
-    shutil.copy(annotated, folder / "e-same.nwb")
+    with_text(Path(shutil.copy(annotated, folder / "e-same.nwb")), "general/notes", "of another run")
     with_text(Path(shutil.copy(annotated, folder / "f-sexless.nwb")), "general/subject/sex", None)
     with_text(folder / "f-sexless.nwb", "general/session_id", "3")
     (folder / "g.nwb.zarr").mkdir()
@@ -401,6 +401,7 @@ def test_what_the_schema_does_not_allow_is_refused(
 def test_either_a_dandiset_or_a_title(draft: StubUploads, annotated: Path, arguments: list[str]) -> None:
     assert call(annotated, *arguments).exit_code == 2
     assert call(annotated, "--dandiset", "17").exit_code == 3
+    assert call(annotated, "--new", "--title", " ").exit_code == 3
     assert draft.requests == []
 
 
@@ -451,6 +452,29 @@ def test_files_are_copied_where_there_are_no_links(
     copied = Path("dandiset-000999", PATH)
     assert copied.read_bytes() == annotated.read_bytes()
     assert not copied.samefile(annotated)
+
+
+@pytest.mark.parametrize("change", ["gone", "longer"])
+def test_a_file_that_changed_after_it_was_planned_is_refused_before_anything_is_done(
+    draft: StubUploads, annotated: Path, change: str
+) -> None:
+    plan = plan_publication([annotated], "000999")
+    if change == "gone":
+        annotated.unlink()
+    else:
+        with_text(annotated, "general/notes", "newer")
+    with pytest.raises(OutputError, match="changed since"):
+        publish(plan)
+    assert draft.changes == []
+    assert not Path("dandiset-000999").exists()
+
+
+def test_a_file_and_what_was_laid_out_of_it_are_one(draft: StubUploads, annotated: Path, tmp_path: Path) -> None:
+    (tmp_path / "source.nwb").unlink(missing_ok=True)
+    publish(plan_publication([annotated], "000999", out="earlier"))
+    shutil.copy(annotated, annotated.with_name("copy.nwb"))
+    plan = plan_publication([tmp_path], "000999", out="later")
+    assert [planned.local.path for planned in plan.upload.files] == [PATH]
 
 
 def test_files_that_may_only_be_read_are_linked_too(
