@@ -94,6 +94,7 @@ class HDF5Backend(Backend):
     def export(self, source_io: Any, nwbfile: Any, path: Path, *, n_bytes: int = 0) -> None:
         """Export with pynwb, which copies an HDF5 source's unchanged objects byte by byte."""
         _load_masks(nwbfile)
+        _renew_indices(nwbfile)
         # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
         # Everywhere else links stay, because without them pynwb builds every object anew.
         link_data = not _links_to_other_files(Path(source_io.source))
@@ -150,6 +151,7 @@ class ZarrBackend(Backend):
         source = Path(source_io.source)
         if source.is_file():
             refuse_what_zarr_cannot_hold(source)
+        _renew_indices(nwbfile)
         with self.open(path, "w") as writing:
             writing.export(src_io=source_io, container=nwbfile, write_args={"link_data": False})
 
@@ -199,6 +201,24 @@ def _load_masks(nwbfile: Any) -> None:
         if isinstance(values, ContainerH5TableDataset) and not any(values.types):
             column.transform(_as_stored)
             column.set_modified()
+
+
+def _renew_indices(nwbfile: Any) -> None:
+    """Give index columns of NWB before 2.3 the unsigned type they have had since.
+
+    Objects that are copied as they are keep an older schema's types, but the copy names the present schema as its own:
+    pynwb's validator, and DANDI with it, would refuse every index of an older file.
+    """
+    from hdmf.common import VectorIndex
+
+    for index in nwbfile.objects.values():
+        if isinstance(index, VectorIndex) and getattr(getattr(index.data, "dtype", None), "kind", "") == "i":
+            index.transform(_unsigned)
+            index.set_modified()
+
+
+def _unsigned(values: Any) -> Any:
+    return values[:].astype("uint64")
 
 
 def _as_stored(table: Any) -> Any:
