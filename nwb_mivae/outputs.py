@@ -30,6 +30,7 @@ __all__ = [
     "exchange",
     "flush_to_disk",
     "read_json",
+    "refuse_long_name",
     "refuse_without_space",
     "reserve_space",
     "sha256_of_file",
@@ -48,6 +49,9 @@ _UNWRITABLE = {
     errno.EPERM: ("a place that may not be written to", "choose another output folder"),
 }
 
+#: Bytes of a name, of the 255 that disks allow, that are left where a mark and a suffix follow it.
+_LONGEST_STEM = 180
+
 
 @contextmanager
 def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
@@ -62,6 +66,7 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
         If ``target`` exists and ``overwrite`` is false, or its folder cannot be written, or has no space left.
     """
     target = Path(target)
+    refuse_long_name(target)
     if not overwrite and target.exists():
         raise OutputError(
             "a file that is already there",
@@ -105,6 +110,7 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
         If ``target`` exists and ``overwrite`` is false, or its parent cannot be written, or has no space left.
     """
     target = Path(target)
+    refuse_long_name(target)
     if not overwrite and target.exists():
         raise OutputError(
             "a folder that is already there",
@@ -139,7 +145,7 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
 
 def _replace_folder(beside: Path, target: Path) -> None:
     # Another name than that of leftovers: for a moment it is the only whole folder there is.
-    aside = target.parent / f".{target.stem}.{uuid.uuid4().hex[:8]}.replaced.partial{target.suffix}"
+    aside = target.parent / f".{_stem_beside(target)}.{uuid.uuid4().hex[:8]}.replaced.partial{target.suffix}"
     os.replace(target, aside)
     try:
         os.replace(beside, target)
@@ -185,6 +191,27 @@ def can_exchange(folder: Path) -> bool:
         for probe in probes:
             with suppress(OSError):
                 probe.rmdir()
+
+
+def refuse_long_name(target: Path) -> None:
+    """Refuse a name that the disk cannot hold, before anything is written under another.
+
+    Raises
+    ------
+    OutputError
+        If it is too long, or a folder's is.
+    """
+    try:
+        target.lstat()
+    except OSError as problem:
+        if problem.errno != errno.ENAMETOOLONG:
+            return  # nothing there yet, as it should be; or what is said where it is written
+        raise OutputError(
+            f"a name of {len(os.fsencode(target.name))} bytes, too long for the disk",
+            expected="names of up to 255 bytes, on most disks",
+            remedy="choose a shorter output name",
+            file=target,
+        ) from problem
 
 
 def refuse_without_space(target: Path, needed: int) -> None:
@@ -279,7 +306,12 @@ def _beside(target: Path) -> Path:
         )
     _remove_leftovers(target)
     mark = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return target.parent / f".{target.stem}.{mark}.partial{target.suffix}"
+    return target.parent / f".{_stem_beside(target)}.{mark}.partial{target.suffix}"
+
+
+def _stem_beside(target: Path) -> str:
+    """The stem, cut so that a mark can stand behind it."""
+    return os.fsencode(target.stem)[:_LONGEST_STEM].decode(errors="ignore")
 
 
 @cache
@@ -296,7 +328,7 @@ def _remove_leftovers(target: Path) -> None:
     """Remove what is left of this target where the process that wrote it is no more."""
     if sys.platform == "win32":  # where one cannot ask whether a process lives without ending it
         return
-    stem, suffix = glob.escape(target.stem), glob.escape(target.suffix)
+    stem, suffix = glob.escape(_stem_beside(target)), glob.escape(target.suffix)
     for path in target.parent.glob(f".{stem}.{_machine()}-*.partial{suffix}"):
         marked = re.search(r"-(\d+)-[0-9a-f]{8}\.partial", path.name)
         if marked is None or _is_alive(int(marked[1])) or _is_locked(path):

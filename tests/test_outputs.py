@@ -167,6 +167,21 @@ def test_places_that_cannot_be_written_to_are_refused(tmp_path: Path, monkeypatc
     assert _names(tmp_path) == {"file"}
 
 
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_names_as_long_as_the_disk_allows_are_written_and_longer_ones_refused(tmp_path: Path, letter: str) -> None:
+    longest = letter * (250 // len(letter.encode())) + ".txt"
+    with whole_file(tmp_path / longest) as beside:
+        beside.write_text("whole")
+    with whole_directory(tmp_path / f"x{longest[2:]}") as folder:
+        (folder / "part").write_text("whole")
+    before = _names(tmp_path)
+    for whole in (whole_file, whole_directory):
+        with pytest.raises(OutputError, match="too long") as refusal, whole(tmp_path / (longest * 2)):
+            pytest.fail("nothing should be written")
+        assert "shorter" in str(refusal.value.remedy)
+    assert _names(tmp_path) == before
+
+
 def test_an_old_folder_is_never_missing_where_folders_can_be_exchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -184,9 +185,9 @@ def _write_copy(
         name = _name_in(opened, name, results)
         target = _place(location, out, name, "copy", backend)
         refuse_output(source, target, overwrite=overwrite)
-        part = part_of_session(opened, results.stored, digest=_digest(source))
         needed = before.n_bytes + _added_bytes(results)
         refuse_without_space(target, needed)
+        part = part_of_session(opened, results.stored, digest=_digest(source))
         with _refusing(opened.location, "a file that results cannot be added to"):
             _add(opened, results, part, name, "copy", backend)
             keep_external_files(opened, source, target)
@@ -242,10 +243,12 @@ def _write_companion(
     name = name or MODULE
     target = _place(location, out, name, "companion", backend)
     refuse_output(source, target, overwrite=overwrite)
+    needed = _added_bytes(results)
+    refuse_without_space(target, needed)
     with _opened(location) as opened:
         part = part_of_session(opened, results.stored, digest="" if source is None else _digest(source))
         with _refusing(opened.location, "a file that no companion can be made for", opened):
-            nwbfile, objects = make_companion(opened, results, part=part, backend=backend)
+            nwbfile, objects = make_companion(opened, results, part=part, name=name, backend=backend)
             add_results(
                 nwbfile,
                 objects,
@@ -256,8 +259,6 @@ def _write_companion(
                 backend=backend,
                 location=opened.location,
             )
-        needed = _added_bytes(results)
-        refuse_without_space(target, needed)
         with backend.whole(target, overwrite=overwrite) as beside:
             with (
                 _refusing(opened.location, "a companion that pynwb cannot write", opened),
@@ -371,7 +372,7 @@ def _place(location: str, out: str | PathLike[str] | None, name: str, form: Form
     if out is None:
         return Path(own) if is_remote(location) else Path(location).parent / own
     place = Path(out)
-    return place / own if place.is_dir() and not _is_zarr(place) else place
+    return place / own if os.path.isdir(place) and not _is_zarr(place) else place
 
 
 def _is_zarr(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from nwb_mivae.annotation.backends import Backend
 from nwb_mivae.annotation.companion_metadata import new_companion
 from nwb_mivae.annotation.companion_tables import TableCopies
 from nwb_mivae.annotation.file_part import FilePart
+from nwb_mivae.annotation.names import MODULE
 from nwb_mivae.annotation.results import Results
 from nwb_mivae.annotation.source_objects import source_objects
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
@@ -22,15 +23,15 @@ __all__ = ["make_companion"]
 
 
 def make_companion(
-    opened: OpenedFile, results: Results, *, part: FilePart, backend: Backend
+    opened: OpenedFile, results: Results, *, part: FilePart, name: str = MODULE, backend: Backend
 ) -> tuple[pynwb.NWBFile, dict[str, Any]]:
     """Build, in memory, the file that results are added to where the source is too large to copy.
 
     It stands alone: it opens without the source, and its regions point to tables of its own. Of the source it has
 
     * what the file says of session and subject. The companion has its own ``object_id``, and the source's
-      ``identifier`` with ``-mivae`` appended. Times stay seconds of the source's clock. A slash in ``session_id`` or
-      ``subject_id`` becomes ``-`` (the archive refuses it), and ``notes`` says so;
+      ``identifier`` with ``-mivae``, the name of the result, appended. Times stay those of the source's clock. A slash
+      in ``session_id`` or ``subject_id`` becomes ``-`` (the archive refuses it), and ``notes`` says so;
     * the tables of cells (``PlaneSegmentation`` with imaging plane and device, ``Units``) and of presentations that the
       session was prepared from, at the same place, with the same rows in the same order and the same ids. Columns that
       refer to other objects, hold waveforms or a value for every spike, or weigh more than 16 MiB are left out, and the
@@ -49,6 +50,8 @@ def make_companion(
         What is going to be added; tells which tables it refers to.
     part : FilePart
         What of the session lies in the source.
+    name : str
+        Name of the result that it is made for.
     backend : Backend
         The format the companion is going to be written in.
 
@@ -68,7 +71,7 @@ def make_companion(
     ArchiveError
         If a file on a server cannot be read.
     """
-    companion = new_companion(opened)
+    companion = new_companion(opened, name)
     containers = source_objects(opened, results.stored)
     sources = {path: containers[path] for path in _named_paths(results, part) if path in containers}
     copies = TableCopies(opened, companion, backend=backend)

@@ -33,25 +33,26 @@ _OF_SUBJECT = ("age", "description", "genotype", "sex", "species", "weight", "st
 _OF_EVERY_SUBJECT = {*_OF_SUBJECT, "subject_id", "age__reference", "date_of_birth", "name"}
 
 
-def new_companion(opened: OpenedFile) -> pynwb.NWBFile:
+def new_companion(opened: OpenedFile, name: str) -> pynwb.NWBFile:
     """An NWBFile without data: identity, session and subject of the source; empty fields are left empty.
 
+    Its ``identifier`` is the source's with the ``name`` of the result: companions of several results are several files.
     What made the source (``source_script``), lab metadata of extensions and external resources stay behind.
     """
     source = opened.nwbfile
-    name = source_name(opened.location)
+    file_name = source_name(opened.location)
     identifier = text_or_none(source.identifier) or as_text(source.object_id)
     notes = [
-        f"Companion of {name} (object_id {as_text(source.object_id)}): of that file it has what is said of session and "
-        "subject and the tables that results refer to, everything else stayed there."
+        f"Companion of {file_name} (object_id {as_text(source.object_id)}): of that file it has what is said of "
+        "session and subject and the tables that results refer to, everything else stayed there."
     ]
     session_id = _without_slashes(source.session_id, "session_id", notes)
     subject = _subject(source.subject, notes)
     said = text_or_none(source.notes)
     generators = source.was_generated_by
     return pynwb.NWBFile(
-        identifier=f"{identifier}-mivae",
-        session_description=text_or_none(source.session_description) or f"Session of {name}.",
+        identifier=f"{identifier}-{name}",
+        session_description=text_or_none(source.session_description) or f"Session of {file_name}.",
         session_start_time=source.session_start_time,
         timestamps_reference_time=source.timestamps_reference_time,
         session_id=session_id,

@@ -11,6 +11,7 @@ from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.annotation.results import Results, refuse_other_weights
 from nwb_mivae.annotation.schema import KNOWN_SCHEMA, cached_versions, newest
 from nwb_mivae.errors import AnnotationError
+from nwb_mivae.outputs import refuse_long_name
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
@@ -23,7 +24,11 @@ _TIME_TOLERANCE_IN_SECONDS = 1e-6
 
 
 def refuse_output(source: Path | None, out: Path, *, overwrite: bool) -> None:
-    """Refuse an output that is the source, and one that exists already; ``source`` is ``None`` on a server."""
+    """Refuse an output that is the source, one that exists already, and one whose name is too long.
+
+    ``source`` is ``None`` on a server.
+    """
+    refuse_long_name(out)
     if source is not None and out.exists() and out.samefile(source):
         raise AnnotationError(
             "an output that is the source itself",

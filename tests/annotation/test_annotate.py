@@ -7,6 +7,7 @@ import textwrap
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace as Namespace
 from typing import Any
 
 import h5py
@@ -699,3 +700,23 @@ def test_results_read_the_same_without_the_extension(source: Path, stored: Store
     without = _python(program)
     assert without == _python(program.replace('sys.modules["ndx_mivae"] = None', "import ndx_mivae"))
     assert str(read_annotations(out).blocks["neural_shared"].mean.tolist()) in without
+
+
+def test_a_name_too_long_for_the_disk_is_refused_before_the_source_is_read_through(
+    source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys.modules[annotate.__module__], "_digest", lambda path: pytest.fail(f"{path} was read"))
+    for out in (source.parent / ("a" * 300 + ".nwb"), None):
+        with pytest.raises(OutputError, match="too long") as refusal:
+            run(source, stored, out or source.parent, name="a" * 300)
+        assert "shorter" in str(refusal.value.remedy)
+
+
+@pytest.mark.parametrize("form", ["copy", "companion"])
+def test_missing_space_is_said_before_the_source_is_read_through(
+    source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch, form: Any
+):
+    monkeypatch.setattr(sys.modules[annotate.__module__], "_digest", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Namespace(free=1000))
+    with pytest.raises(OutputError, match="MB free on the disk"):
+        run(source, stored, source.parent / "out.nwb", form=form)

@@ -820,3 +820,16 @@ def test_the_archive_has_nothing_against_it(tmp_path: Path, monkeypatch: pytest.
     _with_results(source, out, stored)
     assert pynwb.validate(path=str(out)) == []
     assert [finding for finding in validate_for_dandi(out) if finding.blocks_upload] == []
+
+
+def test_companions_of_several_results_are_told_apart(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source.nwb")
+    stored = stored_for(source)
+    found = []
+    for name in (None, "other"):
+        path = annotate(
+            source, stored=stored, model=model_record(), latents=latents_for(stored), form="companion", name=name
+        )
+        with NWBHDF5IO(str(path), "r") as reading:
+            found.append(reading.read().identifier)
+    assert found == ["identifier-of-source-mivae", "identifier-of-source-other"]
