@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.archive import ExplainedFinding, ValidationFinding, explain, is_zarr, validate_for_dandi
 from nwb_mivae.errors import ArchiveError, NwbMivaeError
 from nwb_mivae.model.weights import weights_digest
+from nwb_mivae.pipeline.searching import is_run, search_nwb
 from nwb_mivae.run import Run
 
 __all__ = ["CheckedFile", "check"]
@@ -81,7 +82,7 @@ def check(
     files: dict[Path, str | None] = {}
     for path in map(Path, paths):
         expected = digest
-        if digest is None and _is_run(path) and Run.at(path).model.is_dir():
+        if digest is None and is_run(path) and Run.at(path).model.is_dir():
             expected = weights_digest(Run.at(path).model)
         for file in _files_in(path):
             files.setdefault(file, expected)
@@ -97,36 +98,21 @@ def check(
     return sorted(checked, key=lambda file: not file.blocks_upload)
 
 
-def _is_run(path: Path) -> bool:
-    return Run.at(path).provenance.is_file()
-
-
 def _files_in(path: Path) -> list[Path]:
     if path.is_file() or is_zarr(path):
         return [path]
     if not path.is_dir():
         raise ArchiveError("no such file or folder", expected="an NWB file", remedy="check the path", file=path)
-    if _is_run(path):
-        found = sorted(_search(Run.at(path).annotated))
+    if is_run(path):
+        found = search_nwb(Run.at(path).annotated)
         remedy = f"annotate it first: nwb-mivae annotate {path}"
     else:
-        found, remedy = sorted(_search(path)), "check the path"
+        found, remedy = search_nwb(path), "check the path"
     if not found:
         raise ArchiveError(
             "a folder without NWB files", expected="files ending in .nwb or .nwb.zarr", remedy=remedy, file=path
         )
     return found
-
-
-def _search(folder: Path) -> Iterator[Path]:
-    """NWB files below a folder, without what is hidden, such as an output that is being written."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith("."):
-            continue
-        if is_zarr(path) or (path.is_file() and path.suffix == ".nwb"):
-            yield path
-        elif path.is_dir():
-            yield from _search(path)
 
 
 def _weights_findings(file: Path, expected: str) -> list[ValidationFinding]:

@@ -23,7 +23,7 @@ from nwb_mivae.archive import (
 )
 from nwb_mivae.errors import ArchiveError, NwbMivaeError, OutputError
 from nwb_mivae.pipeline.checking import check
-from nwb_mivae.pipeline.publication_files import SOFTWARE, AnnotatedFile, find_annotated_files, is_run
+from nwb_mivae.pipeline.publication_files import SOFTWARE, AnnotatedFile, find_annotated_files
 from nwb_mivae.pipeline.publication_layout import (
     DESCRIPTION_FILE,
     described_dandiset,
@@ -32,6 +32,7 @@ from nwb_mivae.pipeline.publication_layout import (
     read_description,
     write_description,
 )
+from nwb_mivae.pipeline.searching import is_run
 
 __all__ = ["Publication", "PublicationPlan", "RefusedFilesError", "plan_publication", "publish"]
 

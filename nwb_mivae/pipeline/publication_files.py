@@ -11,11 +11,12 @@ from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.annotation.record import ASSET_PARTS, asset_parts
 from nwb_mivae.archive import Address, LocalFile, derived_from, is_zarr, name_in_dandiset, software_activity
 from nwb_mivae.errors import AnnotationError, ArchiveError, NwbMivaeError
+from nwb_mivae.pipeline.searching import is_run, search_nwb
 from nwb_mivae.provenance import package_version
 from nwb_mivae.run import Run
 from nwb_mivae.sessions.nwb import open_nwb, text_values
 
-__all__ = ["SOFTWARE", "AnnotatedFile", "find_annotated_files", "is_run"]
+__all__ = ["SOFTWARE", "AnnotatedFile", "find_annotated_files"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -49,11 +50,6 @@ class AnnotatedFile:
     movies_outside: bool
 
 
-def is_run(path: Path) -> bool:
-    """Whether this is the folder of a run."""
-    return Run.at(path).provenance.is_file()
-
-
 def find_annotated_files(
     sources: Sequence[Path], folder: Path, progress: Progress | None
 ) -> tuple[list[AnnotatedFile], list[NwbMivaeError]]:
@@ -66,7 +62,7 @@ def find_annotated_files(
         if inside is None:
             inside = [
                 path
-                for path in _search(source if model is None else Run.at(source).annotated)
+                for path in search_nwb(source if model is None else Run.at(source).annotated)
                 if not path.resolve().is_relative_to(folder.resolve())
             ]
         if not inside:
@@ -91,16 +87,6 @@ def find_annotated_files(
     if progress is not None:
         progress("reading", len(found), len(found))
     return described, refused
-
-
-def _search(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith("."):
-            continue
-        if is_zarr(path) or (path.is_file() and path.suffix == ".nwb"):
-            yield path
-        elif path.is_dir():
-            yield from _search(path)
 
 
 def _describe(path: Path, model: Path | None) -> AnnotatedFile:
