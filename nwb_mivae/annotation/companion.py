@@ -37,7 +37,8 @@ def make_companion(
       refer to other objects, hold waveforms or a value for every spike, or weigh more than 16 MiB are left out, and the
       table's description names them. ROI masks come along, since there is no ``PlaneSegmentation`` without; so do spike
       times up to 64 MiB. Above that the units are a plain table, ``processing/ecephys/units``, since there are no
-      ``Units`` without. Tables and columns of types from other extensions become the core type they extend.
+      ``Units`` without. Tables and columns of types from other extensions become the core type they extend. Where
+      start and stop times are numbers of samples of a series that stays behind, they become seconds, which is said.
 
     Image masks are read from the source while the companion is written, block by block, so ``opened`` stays open until
     then.

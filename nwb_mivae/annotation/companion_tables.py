@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from nwb_mivae.annotation.companion_masks import IMAGE_MASK, PIXEL_MASKS, Stream
 from nwb_mivae.annotation.companion_metadata import text_or_none
 from nwb_mivae.annotation.source_objects import SOURCE_UNITS, UNITS_WITHOUT_SPIKES, new_name
 from nwb_mivae.sessions.nwb import as_text, text_values
+from nwb_mivae.sessions.sample_times import in_seconds
 
 if TYPE_CHECKING:
     from nwb_mivae.sessions.nwb import OpenedFile
@@ -60,11 +62,12 @@ class TableCopies:
         """Copy the table at this path of the source; nothing is copied of what is no table."""
         if not isinstance(source, DynamicTable):
             return None
-        columns, left_out = self._columns(source, path)
+        seconds = self._counted_times_in_seconds(source)
+        columns, left_out = self._columns(source, path, seconds)
         kept = [column.name for column in columns if not isinstance(column, VectorIndex)]
         name = new_name(source.name)
         content: dict[str, Any] = {
-            "description": _description(source, left_out),
+            "description": _description(source, left_out, [*seconds]),
             "id": ElementIdentifiers(name="id", data=self._compressed(np.asarray(source.id.data[:]))),
         }
         if kept:
@@ -179,7 +182,17 @@ class TableCopies:
             )
         return self._companion.device_models[name]
 
-    def _columns(self, source: DynamicTable, path: str) -> tuple[list[VectorData], list[str]]:
+    def _counted_times_in_seconds(self, source: DynamicTable) -> dict[str, npt.NDArray[np.float64]]:
+        """Times that are samples of a series, which stays in the source: nothing here would tell when they were."""
+        if not isinstance(source, TimeIntervals):
+            return {}
+        stored = {name: np.asarray(source[name].data[:], dtype=np.float64) for name in ("start_time", "stop_time")}
+        found = in_seconds(self._opened, source, *stored.values())
+        return {name: times for name, times in zip(stored, found, strict=True) if times is not stored[name]}
+
+    def _columns(
+        self, source: DynamicTable, path: str, seconds: Mapping[str, npt.NDArray[np.float64]]
+    ) -> tuple[list[VectorData], list[str]]:
         """Copies of the columns that can be kept, and the names of the others."""
         kept: list[VectorData] = []
         left_out: list[str] = []
@@ -190,7 +203,8 @@ class TableCopies:
             # A column that is ragged as the spike times are has a value for every spike.
             per_spike = ends and ends_of_spikes is not None and np.array_equal(ends[0], ends_of_spikes)
             fits = _run_through(ends, indices) and (name == _SPIKE_TIMES or not per_spike)
-            values = self._values(source, name, leaf, path) if fits else None
+            stored = self._values(source, name, leaf, path) if fits else None
+            values = seconds.get(name, stored)
             if values is None:
                 left_out.append(as_text(name))
                 continue
@@ -279,13 +293,16 @@ def _coordinates(source: ImagingPlane, field: str) -> dict[str, Any]:
     return {field: np.asarray(values[:], dtype=np.float64)} | ({} if unit is None else {f"{field}_unit": unit})
 
 
-def _description(source: DynamicTable, left_out: list[str]) -> str:
-    said = text_or_none(source.description) or f"Table {as_text(source.name)}."
-    if not left_out:
-        return said
-    said = said.rstrip()
-    stop = "" if said.endswith((".", "!", "?")) else "."
-    return f"{said}{stop} Left out of this copy, and to be found in the source: {', '.join(left_out)}."
+def _description(source: DynamicTable, left_out: list[str], in_seconds_here: list[str]) -> str:
+    sentences = [text_or_none(source.description) or f"Table {as_text(source.name)}."]
+    if in_seconds_here:
+        sentences.append(f"In seconds here, numbers of samples in the source: {', '.join(in_seconds_here)}.")
+    if left_out:
+        sentences.append(f"Left out of this copy, and to be found in the source: {', '.join(left_out)}.")
+    if len(sentences) == 1:
+        return sentences[0]
+    said = sentences[0].rstrip()
+    return " ".join([said if said.endswith((".", "!", "?")) else f"{said}.", *sentences[1:]])
 
 
 def _said(column: VectorData) -> str:

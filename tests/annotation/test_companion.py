@@ -28,6 +28,7 @@ from pynwb.ophys import ImagingPlane, OpticalChannel, PlaneSegmentation
 
 from nwb_mivae.annotation import annotate, annotation_names, companion_masks, companion_tables, read_annotations
 from nwb_mivae.annotation.backends import HDF5Backend, backend_named
+from nwb_mivae.annotation.changed_tables import refuse_changed_tables
 from nwb_mivae.annotation.companion import make_companion
 from nwb_mivae.annotation.companion_masks import StreamedMasks
 from nwb_mivae.annotation.file_part import FilePart
@@ -40,6 +41,7 @@ from nwb_mivae.sessions.nwb import OpenedFile, as_text, open_nwb
 from tests.annotation.sources import PLANE, SHOWN, attribution_for, latents_for, model_record, stored_for, write_source
 from tests.archive.stub_archive import StubArchive
 from tests.layouts import (
+    contrast_tuning,
     credit_assignment,
     illusion,
     microns,
@@ -824,7 +826,7 @@ def test_the_archive_has_nothing_against_it(tmp_path: Path, monkeypatch: pytest.
 
 def test_companions_of_several_results_are_told_apart(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source.nwb")
-    stored = stored_for(source)
+    stored: Any = stored_for(source)
     found = []
     for name in (None, "other"):
         path = annotate(
@@ -833,3 +835,27 @@ def test_companions_of_several_results_are_told_apart(tmp_path: Path) -> None:
         with NWBHDF5IO(str(path), "r") as reading:
             found.append(reading.read().identifier)
     assert found == ["identifier-of-source-mivae", "identifier-of-source-other"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_times_that_count_samples_become_seconds_since_what_they_count_stays_behind(tmp_path: Path) -> None:
+    contrast_tuning.write(tmp_path / "source")
+    (path,) = (tmp_path / "source").rglob("*.nwb")
+    with read_session(path) as session:
+        shown = session.presentations
+        onsets = shown[shown["source_row"] >= 0].groupby("source_row")["start_time"].min()
+        cells = session.cells["source_path"].iloc[0]
+    with written(path, tmp_path / "b.nwb", cells=[cells], shown=["intervals/epochs"]) as (_, _, tables):
+        source, copy = tables["intervals/epochs"]
+        starts = np.asarray(copy["start_time"].data[:])
+        np.testing.assert_allclose(starts[onsets.index], onsets.to_numpy())
+        assert (np.asarray(copy["stop_time"].data[:]) > starts).all()
+        assert "In seconds here, numbers of samples in the source: start_time, stop_time." in copy.description
+        assert float(source["start_time"].data[0]).is_integer()
+    # It takes a second result: what it holds is what the store knows.
+    companion = open_nwb(tmp_path / "b.nwb")
+    try:
+        stored: Any = SimpleNamespace(presentations=shown, cells=session.cells, source={"files": [{}]})
+        refuse_changed_tables(companion, stored, np.arange(0))
+    finally:
+        companion.close()
