@@ -77,7 +77,7 @@ def annotate(
         The source itself, which keeps its ids. A copy beside it is appended to, flushed to the disk and put in its
         place at once: after a crash at any moment the file is whole, with the results or without, and what is left of
         the copy has a name that begins with a dot and is removed by the next call. For that time it takes its own size
-        in space, where the file system cannot share blocks.
+        in space, where the file system cannot share blocks. Other hard links to it keep the old file.
     ``"companion"``
         A light file of its own: the session, the subject, the tables of cells and presentations that the results refer
         to (same paths, same rows), the results, and which file they belong to.
