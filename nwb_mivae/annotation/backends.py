@@ -25,15 +25,12 @@ class Backend(ABC):
     ----------
     name : str
         One of :data:`BACKENDS`.
-    suffix : str
-        Of file names, as DANDI wants it.
     may_leave_gaps : bool
         Whether chunks that hold nothing but the fill value can be left out. In a Zarr folder each chunk is a file, and
         one that is missing may as well have been lost on the way.
     """
 
     name: BackendName
-    suffix: str
     may_leave_gaps: bool
 
     @abstractmethod
@@ -75,7 +72,6 @@ class HDF5Backend(Backend):
     """``.nwb``, one HDF5 file."""
 
     name: BackendName = "hdf5"
-    suffix = ".nwb"
     may_leave_gaps = True
 
     def open(self, path: Path, mode: Literal["r", "r+", "w"]) -> Any:
@@ -117,7 +113,6 @@ class ZarrBackend(Backend):
     """
 
     name: BackendName = "zarr"
-    suffix = ".nwb.zarr"
     may_leave_gaps = False
 
     def __init__(self) -> None:

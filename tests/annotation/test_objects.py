@@ -149,7 +149,7 @@ def test_results_of_other_weights_are_refused(tmp_path: Path, what: str):
 def test_frames_without_attribution_take_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: BackendName, suffix: str
 ):
-    monkeypatch.setattr("nwb_mivae.annotation.objects.arrays._CHUNK_BYTES", 10 * HEIGHT * WIDTH * 4)
+    monkeypatch.setattr("nwb_mivae.annotation.objects.arrays._CHUNK_VALUES", 10 * HEIGHT * WIDTH)
     source = write_source(tmp_path / "source.nwb", presentations=2, frames_per_presentation=100)
     stored = stored_for(source, presentations=2, frames_per_presentation=100)
     attribution = attribution_for(stored, range(115, 125))
