@@ -127,6 +127,8 @@ def _placed(
 def _bins(row: npt.NDArray[np.int64], time: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], float]:
     """Bin of each frame and the bins' width in seconds; frames are in order of row, then of time."""
     first = np.flatnonzero(np.diff(row, prepend=row[:1] - 1))
+    if len(first) == len(row):  # rows of one frame each, of which there may be hundreds of thousands
+        return np.zeros(len(row), np.int64), 0.0
     showings = np.split(time, first[1:])
     steps = [float(np.median(np.diff(times))) for times in showings if len(times) > 1]
     # One row that is squeezed into too short a time must not cut all others into bins that are nearly all empty.

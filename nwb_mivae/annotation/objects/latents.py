@@ -65,4 +65,5 @@ def encoded_frames(latents: SessionLatents, backend: Backend) -> TimeIntervals:
         columns=[
             VectorData(name=name, description=description, data=data) for name, (description, data) in columns.items()
         ],
+        id=np.arange(len(latents.row)),  # hdmf's own would be a list, converted number by number
     )
