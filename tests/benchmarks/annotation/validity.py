@@ -357,15 +357,15 @@ def read_by(python: Path, paths: list[Path]) -> dict[str, Any]:
     return answer
 
 
-def readable(rows: list[Row], folder: Path, *, older: str | None) -> dict[str, dict[str, Any]]:
+def readable(rows: list[Row], folder: Path, *, also: str | None) -> dict[str, dict[str, Any]]:
     """By environment, what reading every annotated file came to."""
     import hdmf_zarr
     import pynwb
 
     hdf5, zarr = ([row.path for row in rows if row.backend == each] for each in ("hdf5", "zarr"))
     asked = {f"pynwb {pynwb.__version__}": ([f"pynwb=={pynwb.__version__}"], hdf5)}
-    if older is not None:
-        asked[f"pynwb {older}"] = ([f"pynwb=={older}"], hdf5)
+    if also is not None:
+        asked[also.replace("==", " ")] = (also.split(), hdf5)
     with_zarr = [f"pynwb=={pynwb.__version__}", f"hdmf-zarr=={hdmf_zarr.__version__}"]
     asked[f"pynwb {pynwb.__version__} and hdmf-zarr {hdmf_zarr.__version__}"] = (with_zarr, zarr)
     return {
@@ -424,14 +424,14 @@ def main() -> None:
     default = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "real"
     parser.add_argument("--real", type=Path, default=Path(os.environ.get("NWB_MIVAE_REAL_DATA", default)))
     parser.add_argument("--no-environments", action="store_true", help="do not make environments to read the files in")
-    parser.add_argument("--older-pynwb", metavar="VERSION", help="read them with this version of pynwb, too")
+    parser.add_argument("--also", metavar="PACKAGES", help="read them with these, too: 'pynwb==2.8.3 hdmf==3.14.6'")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = measure(real=given.real if given.real.is_dir() else None, folder=folder)
-        readers = {} if given.no_environments else readable(rows, folder / "environments", older=given.older_pynwb)
+        readers = {} if given.no_environments else readable(rows, folder / "environments", also=given.also)
     if given.markdown:
         print(markdown(rows, readers))
     if given.out is not None or not given.markdown:
