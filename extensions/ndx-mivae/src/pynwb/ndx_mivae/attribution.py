@@ -12,7 +12,15 @@ from pynwb.image import ImageSeries
 from pynwb.misc import Units
 from pynwb.ophys import PlaneSegmentation, RoiResponseSeries
 
-from ndx_mivae.checks import finite_problem, json_problem, region_problems, report, shape_of, space_problem
+from ndx_mivae.checks import (
+    json_problem,
+    number_problem,
+    region_problems,
+    report,
+    shape_of,
+    shapes_differ,
+    space_problem,
+)
 from ndx_mivae.model import MIVAEModel
 
 __all__ = ["RoiAttributionSeries", "StimulusAttributionSeries", "UnitAttributionSeries"]
@@ -77,13 +85,13 @@ class _Attribution:
         name = self.name  # type: ignore[attr-defined]
         problems = [
             space_problem(name, "target", fields["target"]),
-            finite_problem(name, "data", self.fields["data"]),  # type: ignore[attr-defined]
-            finite_problem(name, "per_latent", fields["per_latent"]),
+            number_problem(name, "data", self.fields["data"]),  # type: ignore[attr-defined]
+            number_problem(name, "per_latent", fields["per_latent"]),
         ]
         if fields["settings"] is not None:
             problems.append(json_problem(name, "settings", fields["settings"]))
         shape, summary = shape_of(self.fields["data"]), shape_of(fields["per_latent"])  # type: ignore[attr-defined]
-        if shape is not None and summary is not None and tuple(shape[1:]) != tuple(summary[1:]):
+        if shape is not None and summary is not None and shapes_differ(shape[1:], summary[1:]):
             problems.append(
                 f"'{name}': per_latent has shape {tuple(summary)}, but data has shape {tuple(shape)}; all but "
                 "the first dimension must be equal"
@@ -96,7 +104,7 @@ class _Attribution:
         name = self.name  # type: ignore[attr-defined]
         shape, cells = shape_of(self.fields["data"]), shape_of(region.data)  # type: ignore[attr-defined]
         problems = []
-        if shape is not None and cells is not None and shape[1] != cells[0]:
+        if shape is not None and cells is not None and shapes_differ(shape[1:2], cells):
             problems.append(f"'{name}': data has {shape[1]} columns, but {what} has {cells[0]} rows")
         report(self, [*problems, *region_problems(name, what, region, (kind,))])
 

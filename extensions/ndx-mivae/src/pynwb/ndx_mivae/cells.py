@@ -13,14 +13,15 @@ from pynwb.misc import Units
 from pynwb.ophys import PlaneSegmentation
 
 from ndx_mivae.checks import (
-    finite_problem,
     increasing_problem,
     json_problem,
     length_problem,
+    number_problem,
     range_problem,
     region_problems,
     report,
     shape_of,
+    shapes_differ,
     space_problem,
     values_in_memory,
 )
@@ -134,7 +135,7 @@ class Subpopulations(NWBDataInterface):
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:
-        names = [field["name"] for field in get_docval(type(self).__init__) if field["name"] != "name"]
+        names = [field["name"] for field in get_docval(Subpopulations.__init__) if field["name"] != "name"]
         fields = popargs_to_dict(names, kwargs)
         super().__init__(**kwargs)
         report(self, self._problems(fields))
@@ -224,7 +225,7 @@ class FunctionalFingerprints(NWBDataInterface):
         allow_positional=AllowPositional.ERROR,
     )
     def __init__(self, **kwargs: Any) -> None:
-        names = [field["name"] for field in get_docval(type(self).__init__) if field["name"] != "name"]
+        names = [field["name"] for field in get_docval(FunctionalFingerprints.__init__) if field["name"] != "name"]
         fields = popargs_to_dict(names, kwargs)
         super().__init__(**kwargs)
         report(self, self._problems(fields))
@@ -233,16 +234,16 @@ class FunctionalFingerprints(NWBDataInterface):
 
     def _problems(self, fields: dict[str, Any]) -> list[str | None]:
         name, lags = self.name, fields["lags_in_seconds"]
-        n_cells, n_lags = (shape_of(fields["cells"].data) or (None,))[0], (shape_of(lags) or (None,))[0]
+        n_cells = (shape_of(fields["cells"].data) or (None,))[0]
         problems = [
             *region_problems(name, "cells", fields["cells"], _TABLES),
             length_problem(name, "data", fields["data"], "cells", n_cells),
             increasing_problem(name, "lags_in_seconds", lags),
-            finite_problem(name, "data", fields["data"]),
+            number_problem(name, "data", fields["data"]),
         ]
-        shape = shape_of(fields["data"])
-        if shape is not None and n_lags is not None and shape[1] != n_lags:
-            problems.append(f"'{name}': data has {shape[1]} lags, but there are {n_lags} lags_in_seconds")
+        shape, n_lags = shape_of(fields["data"]), shape_of(lags)
+        if shape is not None and n_lags is not None and shapes_differ(shape[1:2], n_lags):
+            problems.append(f"'{name}': data has {shape[1]} lags, but there are {n_lags[0]} lags_in_seconds")
         if fields["settings"] is not None:
             problems.append(json_problem(name, "settings", fields["settings"]))
         return problems

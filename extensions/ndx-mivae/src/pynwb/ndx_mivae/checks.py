@@ -22,15 +22,16 @@ from pynwb.misc import Units
 __all__ = [
     "SPACES",
     "choice_problem",
-    "finite_problem",
     "increasing_problem",
     "json_problem",
     "length_problem",
+    "number_problem",
     "range_problem",
     "region_problems",
     "report",
     "sha256_problem",
     "shape_of",
+    "shapes_differ",
     "space_problem",
     "table_problem",
     "time_problem",
@@ -55,6 +56,14 @@ def report(container: Any, problems: Iterable[str | None]) -> None:
 def shape_of(data: Any) -> tuple[int | None, ...] | None:
     """Shape of an array, list, dataset or ``H5DataIO``; ``None`` where it cannot be known without loading."""
     return get_data_shape(data, strict_no_data_load=True)
+
+
+def shapes_differ(shape: tuple[int | None, ...] | None, other: tuple[int | None, ...] | None) -> bool:
+    """Whether two shapes cannot be the same; what is ``None`` is not known before data are written, and fits any."""
+    if shape is None or other is None:
+        return False
+    pairs = zip(shape, other, strict=False)
+    return len(shape) != len(other) or any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
 
 def values_in_memory(data: Any) -> np.ndarray | None:
@@ -87,10 +96,15 @@ def sha256_problem(name: str, attribute: str, digest: str) -> str | None:
 def json_problem(name: str, attribute: str, text: str) -> str | None:
     """What is wrong with a JSON text, if anything."""
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_refuse_constant)
     except ValueError as problem:
         return f"'{name}': {attribute} is not JSON ({problem})"
     return None
+
+
+def _refuse_constant(text: str) -> None:
+    # Python reads and writes NaN and Infinity, which JSON does not have and other languages refuse.
+    raise ValueError(f"{text} is no JSON value; use null")
 
 
 def time_problem(name: str, attribute: str, text: str) -> str | None:
@@ -120,14 +134,20 @@ def increasing_problem(name: str, attribute: str, data: Any) -> str | None:
     values = values_in_memory(data)
     if values is None:
         return None
+    if values.dtype.kind not in "iuf":
+        return f"'{name}': {attribute} are of type {values.dtype}, but must be numbers"
     if not np.all(np.isfinite(values)):
         return f"'{name}': {attribute} are not all finite"
+    values = values.astype(np.float64)  # differences of unsigned integers are never negative
     return f"'{name}': {attribute} do not increase" if np.any(np.diff(values) <= 0) else None
 
 
-def finite_problem(name: str, attribute: str, data: Any) -> str | None:
-    """Whether values are infinite; NaN, which says that there is no value, is none of it."""
+def number_problem(name: str, attribute: str, data: Any) -> str | None:
+    """What is wrong with an array of numbers, if anything; NaN, which says that there is no value, is not wrong."""
     values = values_in_memory(data)
+    dtype = getattr(data, "dtype", None) if values is None else values.dtype
+    if isinstance(dtype, np.dtype) and not (dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))):
+        return f"'{name}': {attribute} is of type {dtype}, but must be integers or floats of 32 or 64 bits"
     if values is None or values.dtype.kind != "f":
         return None
     infinite = int(np.count_nonzero(np.isinf(values)))

@@ -11,11 +11,12 @@ from pynwb import TimeSeries, register_class
 from pynwb.core import NWBDataInterface
 
 from ndx_mivae.checks import (
-    finite_problem,
     increasing_problem,
+    number_problem,
     region_problems,
     report,
     shape_of,
+    shapes_differ,
     space_problem,
     values_in_memory,
 )
@@ -34,12 +35,13 @@ _SPACE = {
 def _variance_problems(name: str, mean: Any, variance: Any) -> list[str | None]:
     """Reasons why ``variance`` cannot be the variance that belongs to ``mean``."""
     found, expected = shape_of(variance), shape_of(mean)
-    if found is not None and expected is not None and tuple(found) != tuple(expected):
+    if shapes_differ(found, expected):
         return [f"'{name}': variance has shape {tuple(found)}, but the mean has shape {tuple(expected)}"]
+    problem = number_problem(name, "variance", variance)
     values = values_in_memory(variance)
-    if values is not None and np.any(values < 0):
-        return [f"'{name}': variance has {int(np.sum(values < 0))} negative values"]
-    return [finite_problem(name, "variance", variance)]
+    if problem is None and values is not None and np.any(values < 0):
+        problem = f"'{name}': variance has {int(np.sum(values < 0))} negative values"
+    return [problem]
 
 
 @register_class("LatentSeries", "ndx-mivae")
@@ -85,7 +87,7 @@ class LatentSeries(TimeSeries):
     def __init__(self, **kwargs: Any) -> None:
         variance, space, model = popargs("variance", "space", "model", kwargs)
         super().__init__(**kwargs)
-        problems = [space_problem(self.name, "space", space), finite_problem(self.name, "data", self.fields["data"])]
+        problems = [space_problem(self.name, "space", space), number_problem(self.name, "data", self.fields["data"])]
         if variance is not None:
             problems += _variance_problems(self.name, self.fields["data"], variance)
         report(self, problems)
@@ -160,14 +162,14 @@ class PresentationLatents(NWBDataInterface):
         problems: list[str | None] = [space_problem(self.name, "space", fields["space"])]
         shape = shape_of(fields["mean"])
         rows, bins = shape_of(fields["presentations"].data), shape_of(fields["bin_offsets_in_seconds"])
-        if shape is not None and rows is not None and shape[0] != rows[0]:
+        if shape is not None and rows is not None and shapes_differ(shape[:1], rows):
             problems.append(f"'{self.name}': mean has {shape[0]} rows, but presentations has {rows[0]}")
-        if shape is not None and bins is not None and shape[1] != bins[0]:
+        if shape is not None and bins is not None and shapes_differ(shape[1:2], bins):
             problems.append(f"'{self.name}': mean has {shape[1]} bins, but there are {bins[0]} bin offsets")
         problems += [
             *region_problems(self.name, "presentations", fields["presentations"]),
             increasing_problem(self.name, "bin_offsets_in_seconds", fields["bin_offsets_in_seconds"]),
-            finite_problem(self.name, "mean", fields["mean"]),
+            number_problem(self.name, "mean", fields["mean"]),
         ]
         if fields["variance"] is not None:
             problems += _variance_problems(self.name, fields["mean"], fields["variance"])

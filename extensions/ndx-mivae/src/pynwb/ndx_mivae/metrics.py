@@ -77,9 +77,16 @@ class AlignmentMetricsTable(DynamicTable):
         KeyError
             If a row lacks a column.
         ValueError
-            If a value is not what its column holds.
+            If a row has a name that is no column, or a value is not what its column holds.
         """
         rows = list(rows)
+        names = [column["name"] for column in cls.__columns__]
+        unknown = sorted(set().union(*rows) - set(names))
+        if unknown:
+            raise ValueError(
+                f"no column {', '.join(unknown)}; the columns are {', '.join(names)}, and others are added to the "
+                "table by add_column"
+            )
         columns = []
         for column in cls.__columns__:
             values = [row[column["name"]] for row in rows]
@@ -89,8 +96,8 @@ class AlignmentMetricsTable(DynamicTable):
         return cls(columns=columns, **fields)
 
     def add_row(self, *args: Any, **kwargs: Any) -> None:
-        """Add a figure; columns are given by name."""
-        given = dict(kwargs.get("data") or kwargs)
+        """Add a figure; columns are given by name, or all in one mapping."""
+        given = dict(args[0] if args else kwargs.get("data") or kwargs)
         report(self, _problems(self.name, {name: [given[name]] for name in _CHECKED if name in given}))
         super().add_row(*args, **kwargs)
 

@@ -200,7 +200,7 @@ class MIVAEAnnotation(LabMetaData):
         {"name": "code_version", "type": str, "doc": "version of what wrote the results", "default": None},
         {"name": "created", "type": str, "doc": "when they were written, ISO 8601 with offset", "default": None},
         {"name": "context_clips", "type": int, "doc": "clips of this session shown as context", "default": None},
-        {"name": "context_in_minutes", "type": float, "doc": "duration of that context", "default": None},
+        {"name": "context_in_minutes", "type": (float, int), "doc": "duration of that context", "default": None},
         {
             "name": "source_dandi_asset",
             "type": str,

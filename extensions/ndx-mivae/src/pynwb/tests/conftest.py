@@ -47,12 +47,12 @@ def written(annotated_file: NWBFile, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def in_a_process_without_the_package(tmp_path: Path) -> Callable[[str], str]:
-    """Run a program where importing ``ndx_mivae`` fails; what it printed."""
+def in_another_process(tmp_path: Path) -> Callable[[str], str]:
+    """Run a program in a Python of its own; what it printed."""
 
-    def run(program: str) -> str:
+    def run(program: str, first: str = "") -> str:
         done = subprocess.run(
-            [sys.executable, "-c", 'import sys; sys.modules["ndx_mivae"] = None\n' + textwrap.dedent(program)],
+            [sys.executable, "-c", first + textwrap.dedent(program)],
             capture_output=True,
             text=True,
             timeout=300,
@@ -63,3 +63,9 @@ def in_a_process_without_the_package(tmp_path: Path) -> Callable[[str], str]:
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def in_a_process_without_the_package(in_another_process: Callable[..., str]) -> Callable[[str], str]:
+    """Run a program where importing ``ndx_mivae`` fails; what it printed."""
+    return lambda program: in_another_process(program, 'import sys; sys.modules["ndx_mivae"] = None\n')

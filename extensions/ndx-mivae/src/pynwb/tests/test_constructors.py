@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hdmf.backends.hdf5 import H5DataIO
 from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
+from hdmf.data_utils import DataChunkIterator
 from ndx_mivae import FORMS, SPACES, AlignmentMetricsTable, SubpopulationsTable, TrainingSessionsTable
 from ndx_mivae.dandi_asset import ASSET_PARTS, asset_address, asset_parts
 from ndx_mivae.testing import (
@@ -121,6 +122,8 @@ def test_a_summary_per_latent_is_of_the_same_cells_or_pixels():
 def test_settings_and_configuration_are_json():
     with pytest.raises(ValueError, match="settings is not JSON"):
         mock_UnitAttributionSeries(settings="seed: 0")
+    with pytest.raises(ValueError, match=r"settings is not JSON .NaN is no JSON value"):
+        mock_UnitAttributionSeries(settings='{"chance": NaN}')
     with pytest.raises(ValueError, match="config is not JSON"):
         mock_MIVAEModel(config="{")
 
@@ -136,6 +139,10 @@ def test_a_digest_is_a_digest(digest):
 def test_context_is_not_negative():
     with pytest.raises(ValueError, match="context_clips is -1, but cannot be negative"):
         mock_MIVAEAnnotation(context_clips=-1)
+
+
+def test_context_may_be_whole_minutes():
+    assert mock_MIVAEAnnotation(context_in_minutes=1).context_in_minutes == 1
 
 
 def test_a_model_may_have_no_known_training_sessions():
@@ -170,6 +177,48 @@ def test_nan_says_there_is_no_value_and_infinity_is_refused(mock, argument):
     values[0, 0] = np.inf
     with pytest.raises(ValueError, match=rf"{argument} has \d+ infinite values; use NaN where there is none"):
         mock(**{argument: values})
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.bool_, np.complex64])
+@pytest.mark.parametrize("wrap", [np.asarray, H5DataIO])
+def test_numbers_are_of_a_type_that_is_valid_in_a_file(wrap, dtype):
+    """The schema's ``numeric`` is none of these: the file would be written and found invalid later."""
+    said = f"is of type {np.dtype(dtype)}, but must be integers or floats of 32 or 64 bits"
+    with pytest.raises(ValueError, match=f"data {said}"):
+        mock_LatentSeries(data=wrap(np.ones((90, 3), dtype)))
+    with pytest.raises(ValueError, match=f"variance {said}"):
+        mock_PresentationLatents(variance=wrap(np.ones((4, 2, 3), dtype)))
+
+
+@pytest.mark.parametrize("offsets", [np.array([3, 1], np.uint8), [1, 0]])
+def test_offsets_of_any_integer_type_increase(offsets):
+    with pytest.raises(ValueError, match="bin_offsets_in_seconds do not increase"):
+        mock_PresentationLatents(bin_offsets_in_seconds=offsets)
+
+
+def test_offsets_are_numbers():
+    with pytest.raises(ValueError, match=r"bin_offsets_in_seconds are of type <U3, but must be numbers"):
+        mock_PresentationLatents(bin_offsets_in_seconds=["0.0", "0.1"])
+
+
+def chunks(*shape: int, **known) -> DataChunkIterator:
+    """An array that is made while it is written, as one that does not fit in memory."""
+    return DataChunkIterator(data=(np.zeros(shape[1:], np.float32) for _ in range(shape[0])), **known)
+
+
+@pytest.mark.parametrize("known", [{}, {"maxshape": (None, None), "dtype": np.dtype(np.float32)}])
+def test_lengths_not_known_before_writing_fit_any(known):
+    mock_LatentSeries(data=chunks(90, 3, **known))
+    mock_LatentSeries(variance=chunks(90, 3, **known))
+    mock_RoiAttributionSeries(data=chunks(90, 5, **known))
+    mock_UnitAttributionSeries(data=chunks(90, 5, **known))
+
+
+def test_lengths_that_are_known_are_compared():
+    with pytest.raises(ValueError, match=r"variance has shape \(None, 2\), but the mean has shape \(90, 3\)"):
+        mock_LatentSeries(variance=chunks(90, 2))
+    with pytest.raises(ValueError, match="data has 4 columns, but units has 5 rows"):
+        mock_UnitAttributionSeries(data=chunks(90, 4), per_latent=None)
 
 
 # --- regions --------------------------------------------------------------------------------------------------------
@@ -353,6 +402,22 @@ def test_figures_may_be_unknown_and_of_any_other_metric():
     table.add_row(**FIGURE | {"metric": "bits_per_clip", "value": 7.5, "chance": np.nan})
     assert table.to_dataframe().metric.tolist() == ["top1", "bits_per_clip"]
     assert len(AlignmentMetricsTable.of_rows([])) == 0
+
+
+def test_a_figure_given_as_one_mapping_is_checked():
+    table = AlignmentMetricsTable.of_rows([FIGURE])
+    with pytest.raises(ValueError, match="value of top1 has 1 values such as 7"):
+        table.add_row(FIGURE | {"value": 7.0})
+    table.add_row(FIGURE | {"value": 0.7})
+    assert table["value"].data[:].tolist() == [0.5, 0.7]
+
+
+def test_columns_of_ones_own_are_added_and_never_lost():
+    with pytest.raises(ValueError, match=r"no column p_value; .* added to the table by add_column"):
+        AlignmentMetricsTable.of_rows([FIGURE, FIGURE | {"p_value": 0.01}])
+    table = AlignmentMetricsTable.of_rows([FIGURE])
+    table.add_column(name="p_value", description="Of a permutation test.", data=[0.01])
+    assert table.to_dataframe().p_value.tolist() == [0.01]
 
 
 def test_a_figure_is_whole():
