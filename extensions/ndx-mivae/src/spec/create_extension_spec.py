@@ -271,14 +271,6 @@ def types() -> list[NWBGroupSpec]:
         "attributes": attribution_attributes(),
         "links": [model_link()],
     }
-    per_latent_cells = NWBDatasetSpec(
-        name="per_latent",
-        dtype="numeric",
-        dims=("num_latents", "num_cells"),
-        shape=(None, None),
-        quantity="?",
-        doc="Attribution of each latent to each cell, summarised over time.",
-    )
     roi_attribution = NWBGroupSpec(
         neurodata_type_def="RoiAttributionSeries",
         neurodata_type_inc="RoiResponseSeries",
@@ -288,11 +280,18 @@ def types() -> list[NWBGroupSpec]:
             NWBDatasetSpec(
                 name="data",
                 dtype="numeric",
-                dims=("num_times", "num_rois"),
+                dims=("num_times", "num_ROIs"),
                 shape=(None, None),
                 doc="Attribution of each ROI at each time; NaN at times that were not attributed.",
             ),
-            per_latent_cells,
+            NWBDatasetSpec(
+                name="per_latent",
+                dtype="numeric",
+                dims=("num_latents", "num_ROIs"),
+                shape=(None, None),
+                quantity="?",
+                doc="Attribution of each latent to each ROI, summarised over time.",
+            ),
         ],
         **attributed_to_cells,
     )
@@ -314,7 +313,14 @@ def types() -> list[NWBGroupSpec]:
                 neurodata_type_inc="DynamicTableRegion",
                 doc=f"Rows of {UNITS}, one for each column of data.",
             ),
-            per_latent_cells,
+            NWBDatasetSpec(
+                name="per_latent",
+                dtype="numeric",
+                dims=("num_latents", "num_units"),
+                shape=(None, None),
+                quantity="?",
+                doc="Attribution of each latent to each unit, summarised over time.",
+            ),
         ],
         **attributed_to_cells,
     )
@@ -371,7 +377,7 @@ def types() -> list[NWBGroupSpec]:
                 name="n_cells",
                 neurodata_type_inc="VectorData",
                 dtype="int",
-                doc="Number of cells in the subpopulation.",
+                doc="Number of cells in the subpopulation; those of other tables of the session count, too.",
             ),
         ],
     )

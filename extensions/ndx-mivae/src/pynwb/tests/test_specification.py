@@ -65,6 +65,23 @@ def test_the_class_has_the_fields_of_the_specification(name: str):
     assert others <= {field["name"] for field in type(mock).get_fields_conf()}
 
 
+@pytest.mark.parametrize(
+    ("name", "dimension"),
+    [
+        ("LatentSeries", None),
+        ("RoiAttributionSeries", "num_ROIs"),  # as RoiResponseSeries calls it
+        ("UnitAttributionSeries", "num_units"),
+        ("StimulusAttributionSeries", "x"),
+    ],
+)
+def test_a_dimension_has_one_name_in_a_type(name: str, dimension: str | None):
+    arrays = {field["name"]: field["dims"] for field in specification()[name]["datasets"] if "dims" in field}
+    data, other = arrays["data"], arrays.get("per_latent") or arrays["variance"]
+    data = data[0] if isinstance(data[0], list) else data
+    assert data[1:] == other[1:]
+    assert dimension is None or data[-1] == dimension
+
+
 @pytest.mark.parametrize("name", TYPES)
 def test_every_field_is_described_and_in_the_reference(name: str):
     page = (ROOT / "docs" / "source" / "types.rst").read_text(encoding="utf-8")

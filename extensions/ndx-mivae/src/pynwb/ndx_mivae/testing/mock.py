@@ -1,11 +1,15 @@
-"""One ``mock_TYPE`` per type: valid, small and random, every argument replaceable by keyword, as in ``pynwb.testing``.
+"""One ``mock_TYPE`` per type: valid, small and random, as in ``pynwb.testing``.
 
-With ``nwbfile`` the object is added to the file: series and presentation latents to a processing module ``mivae``,
-the annotation to the lab metadata.
+Every argument of the type can be given by keyword, but for two tables inside others, which take a number of rows. With
+``nwbfile`` the object is added to the file, results to a processing module ``mivae`` and the annotation to the lab
+metadata; it refers to cells and presentations that are in the file already where these are enough, and where the file
+has an object of its name its own gets a number: ``latents_neural_shared_2``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -64,6 +68,7 @@ def mock_MIVAEModel(**fields: Any) -> MIVAEModel:  # noqa: N802
 def mock_MIVAEAnnotation(*, nwbfile: NWBFile | None = None, **fields: Any) -> MIVAEAnnotation:  # noqa: N802
     """An annotation with its model."""
     defaults: dict[str, Any] = {
+        "name": _free_name("mivae", () if nwbfile is None else nwbfile.lab_meta_data),
         "model": fields["model"] if "model" in fields else mock_MIVAEModel(),
         "source_file_name": "sub-mouse0.nwb",
         "source_sha256": "fedcba9876543210" * 4,
@@ -93,7 +98,7 @@ def mock_LatentSeries(*, nwbfile: NWBFile | None = None, **fields: Any) -> Laten
         "timestamps": _jittered_times(),
         "space": "neural_shared",
     }
-    return _added(LatentSeries(**(defaults | fields)), nwbfile)
+    return _added(LatentSeries, defaults, fields, nwbfile)
 
 
 def mock_PresentationLatents(*, nwbfile: NWBFile | None = None, **fields: Any) -> PresentationLatents:  # noqa: N802
@@ -110,13 +115,8 @@ def mock_PresentationLatents(*, nwbfile: NWBFile | None = None, **fields: Any) -
         "space": "neural_shared",
     }
     if "presentations" not in fields:
-        table = TimeIntervals(name="movie_presentations", description="Frames of a movie.")
-        for row in range(6):
-            table.add_row(start_time=row / 10, stop_time=(row + 1) / 10)
-        if nwbfile is not None:
-            nwbfile.add_time_intervals(table)
-        defaults["presentations"] = _region("presentations", table, [0, 2, 3, 5])
-    return _added(PresentationLatents(**(defaults | fields)), nwbfile)
+        defaults["presentations"] = _region("presentations", _presentations(nwbfile), [0, 2, 3, 5])
+    return _added(PresentationLatents, defaults, fields, nwbfile)
 
 
 def mock_SubpopulationsTable(*, rows: int = 2, bins: int = 4) -> SubpopulationsTable:  # noqa: N802
@@ -135,6 +135,7 @@ def mock_SubpopulationsTable(*, rows: int = 2, bins: int = 4) -> SubpopulationsT
 def mock_Subpopulations(*, nwbfile: NWBFile | None = None, **fields: Any) -> Subpopulations:  # noqa: N802
     """Five of six ROIs in two subpopulations; one ROI in none."""
     defaults: dict[str, Any] = {
+        "name": "subpopulations",
         "subpopulation": np.array([0, 0, 1, -1, 1], np.int32),
         "confidence": np.array([0.7, 0.2, 0.5, np.nan, -0.1], np.float32),
         "bin_offsets_in_seconds": [0.0, 0.1, 0.2, 0.3],
@@ -145,7 +146,7 @@ def mock_Subpopulations(*, nwbfile: NWBFile | None = None, **fields: Any) -> Sub
     }
     if "cells" not in fields:
         defaults["cells"] = _region("cells", _segmentation(nwbfile), [1, 2, 3, 4, 5])
-    return _added(Subpopulations(**(defaults | fields)), nwbfile)
+    return _added(Subpopulations, defaults, fields, nwbfile)
 
 
 def mock_FunctionalFingerprints(  # noqa: N802
@@ -153,6 +154,7 @@ def mock_FunctionalFingerprints(  # noqa: N802
 ) -> FunctionalFingerprints:
     """Fingerprints of five of six ROIs: two lags, three features."""
     defaults: dict[str, Any] = {
+        "name": "fingerprints",
         "data": np.random.default_rng(5).normal(size=(CELLS, 2, 3)).astype(np.float32),
         "lags_in_seconds": [0.0, 1 / 30],
         "method": "whitened covariance of activity and stimulus features",
@@ -160,7 +162,7 @@ def mock_FunctionalFingerprints(  # noqa: N802
     }
     if "cells" not in fields:
         defaults["cells"] = _region("cells", _segmentation(nwbfile), [1, 2, 3, 4, 5])
-    return _added(FunctionalFingerprints(**(defaults | fields)), nwbfile)
+    return _added(FunctionalFingerprints, defaults, fields, nwbfile)
 
 
 def mock_AlignmentMetricsTable(  # noqa: N802
@@ -173,29 +175,26 @@ def mock_AlignmentMetricsTable(  # noqa: N802
         ("top1", "shuffled_clips", True, 0.03, 0.02, 50, "", True),
         ("centred_r", "with_context", False, 0.4, np.nan, 40, "session 1", False),
     )
-    defaults: dict[str, Any] = {"settings": '{"seed": 0}'}
-    table = AlignmentMetricsTable.of_rows([dict(zip(names, row, strict=True)) for row in rows], **(defaults | fields))
-    return _added(table, nwbfile)
+    defaults: dict[str, Any] = {
+        "name": "alignment_metrics",
+        "rows": [dict(zip(names, row, strict=True)) for row in rows],
+        "settings": '{"seed": 0}',
+    }
+    return _added(AlignmentMetricsTable.of_rows, defaults, fields, nwbfile)
 
 
 def mock_RoiAttributionSeries(*, nwbfile: NWBFile | None = None, **fields: Any) -> RoiAttributionSeries:  # noqa: N802
     """Attribution to five of six ROIs."""
     if "rois" not in fields:
         fields = {"rois": _region("rois", _segmentation(nwbfile), [1, 2, 3, 4, 5])} | fields
-    return _added(RoiAttributionSeries(**(_attribution("cells", (CELLS,), "neural_shared") | fields)), nwbfile)
+    return _added(RoiAttributionSeries, _attribution("cells", (CELLS,), "neural_shared"), fields, nwbfile)
 
 
 def mock_UnitAttributionSeries(*, nwbfile: NWBFile | None = None, **fields: Any) -> UnitAttributionSeries:  # noqa: N802
     """Attribution to five of six units."""
     if "units" not in fields:
-        if nwbfile is None:
-            table = Units(name="units", description="Sorted units.", resolution=1 / 30000)
-        else:
-            nwbfile.units = table = Units(name="units", description="Sorted units.", resolution=1 / 30000)
-        for row in range(CELLS + 1):
-            table.add_unit(spike_times=[0.1 * (row + 1), 1.0 + row])
-        fields = {"units": _region("units", table, [1, 2, 3, 4, 5])} | fields
-    return _added(UnitAttributionSeries(**(_attribution("units", (CELLS,), "neural_shared") | fields)), nwbfile)
+        fields = {"units": _region("units", _units(nwbfile), [1, 2, 3, 4, 5])} | fields
+    return _added(UnitAttributionSeries, _attribution("units", (CELLS,), "neural_shared"), fields, nwbfile)
 
 
 def mock_StimulusAttributionSeries(  # noqa: N802
@@ -203,7 +202,7 @@ def mock_StimulusAttributionSeries(  # noqa: N802
 ) -> StimulusAttributionSeries:
     """Attribution to 4 x 6 pixels."""
     defaults = _attribution("stimulus", (HEIGHT, WIDTH), "stimulus_shared")
-    return _added(StimulusAttributionSeries(**(defaults | fields)), nwbfile)
+    return _added(StimulusAttributionSeries, defaults, fields, nwbfile)
 
 
 def _asset(row: int) -> dict[str, str]:
@@ -216,15 +215,46 @@ def _asset(row: int) -> dict[str, str]:
     }
 
 
+# Mocks in one file are about the same cells and presentations.
+
+
 def _segmentation(nwbfile: NWBFile | None) -> PlaneSegmentation:
-    # Mocks in one file are about the same cells.
     module = None if nwbfile is None else nwbfile.processing.get("ophys")
-    for item in () if module is None else module.data_interfaces.values():
-        if isinstance(item, PlaneSegmentation):
+    items = {} if module is None else module.data_interfaces
+    for item in items.values():
+        if isinstance(item, PlaneSegmentation) and len(item) > CELLS:
             return item
-    return mock_PlaneSegmentation(
-        n_rois=CELLS + 1, nwbfile=nwbfile, name="PlaneSegmentation", description="Segmented cells."
-    )
+    name = _free_name("PlaneSegmentation", items)
+    return mock_PlaneSegmentation(n_rois=CELLS + 1, nwbfile=nwbfile, name=name, description="Segmented cells.")
+
+
+def _units(nwbfile: NWBFile | None) -> Units:
+    if nwbfile is not None and nwbfile.units is not None:
+        if len(nwbfile.units) <= CELLS:
+            # A file has one table of units, and adding to that of the test would change what is tested.
+            raise ValueError(
+                f"the file has {len(nwbfile.units)} units, but these mocks need {CELLS + 1}; give units, data and "
+                "per_latent"
+            )
+        return nwbfile.units
+    table = Units(name="units", description="Sorted units.", resolution=1 / 30000)
+    for row in range(CELLS + 1):
+        table.add_unit(spike_times=[0.1 * (row + 1), 1.0 + row])
+    if nwbfile is not None:
+        nwbfile.units = table
+    return table
+
+
+def _presentations(nwbfile: NWBFile | None) -> TimeIntervals:
+    name = "movie_presentations"
+    if nwbfile is not None and name in (nwbfile.intervals or ()):
+        return nwbfile.intervals[name]
+    table = TimeIntervals(name=name, description="Frames of a movie.")
+    for row in range(6):
+        table.add_row(start_time=row / 10, stop_time=(row + 1) / 10)
+    if nwbfile is not None:
+        nwbfile.add_time_intervals(table)
+    return table
 
 
 def _attribution(what: str, shape: tuple[int, ...], target: str) -> dict[str, Any]:
@@ -251,10 +281,15 @@ def _region(name: str, table: DynamicTable, rows: list[int]) -> DynamicTableRegi
     return DynamicTableRegion(name=name, description="Some rows.", data=rows, table=table)
 
 
-def _added(item: Any, nwbfile: NWBFile | None) -> Any:
-    if nwbfile is None:
-        return item
-    if "mivae" not in nwbfile.processing:
-        nwbfile.create_processing_module("mivae", "Latents and their attribution.")
-    nwbfile.processing["mivae"].add(item)
+def _free_name(name: str, taken: Container[str]) -> str:
+    return next(free for free in chain([name], (f"{name}_{number}" for number in count(2))) if free not in taken)
+
+
+def _added(make: Callable[..., Any], defaults: dict[str, Any], fields: dict[str, Any], nwbfile: NWBFile | None) -> Any:
+    module = None if nwbfile is None else nwbfile.processing.get("mivae")
+    name = _free_name(defaults["name"], () if module is None else module.data_interfaces)
+    item = make(**(defaults | {"name": name} | fields))
+    if nwbfile is not None:
+        module = module or nwbfile.create_processing_module("mivae", "Latents and their attribution.")
+        module.add(item)
     return item
