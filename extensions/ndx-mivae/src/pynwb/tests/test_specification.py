@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -9,6 +10,7 @@ from typing import Any
 
 import ndx_mivae
 import ndx_mivae.testing
+import pynwb
 import pytest
 from hdmf.testing.validate_spec import validate_spec
 from ruamel.yaml import YAML
@@ -103,6 +105,15 @@ def test_the_readme_names_every_type():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in TYPES:
         assert f"| `{name}` |" in readme
+
+
+def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    for example in examples:
+        exec(example, {})
+    assert capsys.readouterr().out == "neural_shared (90, 12) ['mouse0']\n"
+    assert pynwb.validate(path="latents.nwb") == []
 
 
 def test_the_version_is_the_same_everywhere():

@@ -248,6 +248,22 @@ def test_adding_to_a_file_of_a_newer_version_leaves_what_is_unknown_in_it(of_a_n
         assert set(file["specifications/ndx-mivae"]) == {"99.0.0", PRESENT}
 
 
+@pytest.mark.parametrize("new_ids", [False, True])
+def test_what_an_export_keeps_of_a_newer_version_is_as_the_policy_says(
+    of_a_newer_version: Path, tmp_path: Path, new_ids: bool
+):
+    exported = tmp_path / "exported.nwb"
+    with NWBHDF5IO(str(of_a_newer_version), "r") as reading, NWBHDF5IO(str(exported), "w") as writing:
+        nwbfile = reading.read()
+        if new_ids:
+            nwbfile.generate_new_id()
+        writing.export(src_io=reading, nwbfile=nwbfile)
+    with h5py.File(exported, "r") as file:
+        assert set(file["processing/mivae"]) == {"latents"} | (set() if new_ids else {"trajectories"})
+        assert ("prior" in file["processing/mivae/latents"].attrs) is not new_ids
+        assert list(file["specifications/ndx-mivae"]) == [PRESENT]
+
+
 def test_a_file_of_a_newer_version_is_read_whole_without_the_package(
     of_a_newer_version: Path, in_a_process_without_the_package: Callable[[str], str]
 ):
