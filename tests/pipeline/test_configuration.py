@@ -19,6 +19,7 @@ def test_there_is_one_key_per_room():
         "training",
         "evaluation",
         "attribution",
+        "subpopulations",
     ]
 
 
