@@ -18,7 +18,7 @@ from nwb_mivae.annotation.backends import Backend, BackendName, backend_named, b
 from nwb_mivae.annotation.file_name import annotated_name
 from nwb_mivae.annotation.file_part import FilePart, part_of_session
 from nwb_mivae.annotation.moved_source import decode_texts, keep_external_files
-from nwb_mivae.annotation.names import MODULE, checked_name, free_name
+from nwb_mivae.annotation.names import MODULE, checked_name, free_names
 from nwb_mivae.annotation.record import ModelRecord
 from nwb_mivae.annotation.refusals import (
     refuse_foreign_results,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nwb_mivae.inference import SessionFingerprints, SessionLatents
     from nwb_mivae.sessions.nwb import OpenedFile
 
-__all__ = ["annotate", "chosen_form"]
+__all__ = ["annotate", "chosen_form", "names_for_output"]
 
 #: Sources larger than this are not copied unless that is asked for.
 _LARGE_BYTES = 2 * 10**9
@@ -300,9 +300,28 @@ def _let_generators_be_written(opened: OpenedFile) -> None:
 def _name_in(opened: OpenedFile, name: str | None, results: Results) -> str:
     if name is None:
         refuse_same_weights(opened.nwbfile, results.model.weights_sha256, file=opened.location)
-        return free_name(opened.nwbfile)
+        return next(free_names(opened.nwbfile))
     refuse_taken_name(opened.nwbfile, name, file=opened.location)
     return name
+
+
+def names_for_output(source: str, form: Form, *, weights_sha256: str) -> Iterator[str]:
+    """Names that results may have in a copy or a companion: first the one :func:`annotate` gives where none is said.
+
+    Raises
+    ------
+    AnnotationError
+        If the copy of a source with results of these weights would hold them twice.
+    SessionError
+        If the source cannot be read.
+    """
+    if form == "companion":  # which holds no results of its source's
+        return free_names()
+    refuse_open_elsewhere(Path(source), to_change=False)
+    refuse_newer_schema(Path(source))
+    with _opened(source) as opened:
+        refuse_same_weights(opened.nwbfile, weights_sha256, file=opened.location)
+        return free_names(opened.nwbfile)
 
 
 def chosen_form(location: str, out: str | PathLike[str] | None, form: str | None) -> Form:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import chain, count
 from typing import Any
 
 from nwb_mivae.errors import AnnotationError
 
-__all__ = ["ANNOTATION_TYPE", "ENCODED_FRAMES", "MODULE", "PARTS", "annotations_in", "checked_name", "free_name"]
+__all__ = ["ANNOTATION_TYPE", "ENCODED_FRAMES", "MODULE", "PARTS", "annotations_in", "checked_name", "free_names"]
 
 #: Processing module and lab metadata that results are written to. The NWB Inspector suggests one of the standard module
 #: names instead; results that mix modalities belong to none of them, and keeping them apart leaves the source's own
@@ -48,10 +50,8 @@ def checked_name(name: str) -> str:
     return name
 
 
-def free_name(nwbfile: Any) -> str:
-    """``mivae``, or the first of ``mivae_2``, ``mivae_3``, ... that no module and no lab metadata has."""
-    name, number = MODULE, 1
-    while name in nwbfile.processing or name in nwbfile.lab_meta_data:
-        number += 1
-        name = f"{MODULE}_{number}"
-    return name
+def free_names(nwbfile: Any = None) -> Iterator[str]:
+    """``mivae``, ``mivae_2``, ``mivae_3``, ... without those that a module or lab metadata of the file has."""
+    taken = set() if nwbfile is None else {*nwbfile.processing, *nwbfile.lab_meta_data}
+    names = chain([MODULE], (f"{MODULE}_{number}" for number in count(2)))
+    return (name for name in names if name not in taken)

@@ -66,6 +66,9 @@ def annotate(
     run, figures with their controls where `evaluate` has, and which model all of it came from. The originals are never
     changed, but by --form append. What is written can be read with and without the ndx-mivae package.
 
+    An output that was written before is replaced by the same one only (recording, form, name and model), and only while
+    it is as it was written; anything else stays, and the new output gets the next free name beside it.
+
     \b
     Examples:
         nwb-mivae annotate run
@@ -84,6 +87,7 @@ def annotate(
             backend=storage.value,
             name=name,
             progress=terminal.progress,
+            note=terminal.note,
         )
         lines = [str(path) for path in written] + [f"REFUSED {problem}" for problem in refused]
         if written:

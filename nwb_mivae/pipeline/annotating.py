@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nwb_mivae.annotation import ModelRecord, annotated_name
 from nwb_mivae.annotation import annotate as write_annotation
-from nwb_mivae.annotation.annotate import chosen_form
-from nwb_mivae.annotation.names import annotations_in, checked_name
+from nwb_mivae.annotation.annotate import chosen_form, names_for_output
+from nwb_mivae.annotation.names import checked_name
 from nwb_mivae.annotation.results import Results
 from nwb_mivae.archive import is_address, is_remote
 from nwb_mivae.attribution import SessionAttribution, SessionSubpopulations
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.evaluation import Evaluation
-from nwb_mivae.pipeline.record import TrainedRun, record_step
+from nwb_mivae.pipeline.annotated_outputs import AnnotatedOutputs, Contents
+from nwb_mivae.pipeline.record import TrainedRun
 from nwb_mivae.pipeline.sources import nwb_files
 from nwb_mivae.pipeline.steps import fingerprints, latents
 
@@ -42,12 +44,14 @@ def annotate(
     backend: BackendName = "hdf5",
     name: str | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> tuple[list[Path], list[NwbMivaeError]]:
     """Write the sessions' results into NWB files, one for each file of a recording.
 
     What the run has so far goes in: latents and fingerprints always, attribution, subpopulations and figures where
-    they were computed from the run's present weights. An output of an earlier call with the same weights is written
-    anew; results of other weights that are there stay, and these get the next free name beside them.
+    they were computed from the run's present weights. The same output of an earlier call (recording, form, name and
+    weights) is written anew where it still is as the run left it. Whatever else lies there stays, and the output gets
+    the next free name beside it; where it is of another recording, the same name in a folder of the session's own.
 
     Parameters
     ----------
@@ -70,6 +74,8 @@ def annotate(
         Name of the result in the files; ``mivae``, or the next free one after it.
     progress : callable, optional
         ``progress(description, done, total)``.
+    note : callable, optional
+        Told of each output that has another name because of what lies there.
 
     Returns
     -------
@@ -94,6 +100,7 @@ def annotate(
         checked_name(name)
     trained = TrainedRun.open(run, store)
     folder = trained.run.annotated if out is None else Path(out)
+    outputs = AnnotatedOutputs(trained.run)
     written: list[Path] = []
     refused: list[NwbMivaeError] = []
     keys = trained.sessions(sessions)
@@ -105,31 +112,87 @@ def annotate(
             try:
                 source = _source_of(results.stored, str(file["path"]), source_folder, form)
                 chosen = chosen_form(source, None, form)
-                places = [folder, folder / key, folder / key / str(number)]
-                target, named = _target(places, source, results, written, form=chosen, backend=backend, name=name)
-                written.append(
-                    write_annotation(
-                        source,
-                        target,
-                        latents=results.latents,
-                        stored=results.stored,
-                        model=results.model,
-                        attribution=results.attribution,
-                        fingerprints=results.fingerprints,
-                        subpopulations=results.subpopulations,
-                        evaluation=results.evaluation,
-                        form=chosen,
-                        backend=backend,
-                        name=named,
-                        overwrite=True,
-                    )
+                folders = [folder, folder / key, folder / key / str(number)]
+                if chosen == "append":
+                    place = None
+                else:
+                    wanted = _wanted(source, file, results, form=chosen, name=name)
+                    place = _place(source, folders, wanted, outputs, backend, note)
+                path = write_annotation(
+                    source,
+                    None if place is None else place.path,
+                    latents=results.latents,
+                    stored=results.stored,
+                    model=results.model,
+                    attribution=results.attribution,
+                    fingerprints=results.fingerprints,
+                    subpopulations=results.subpopulations,
+                    evaluation=results.evaluation,
+                    form=chosen,
+                    backend=backend,
+                    name=name if place is None else place.contents.name,
+                    overwrite=place is not None and place.replaces,
                 )
+                written.append(path)
+                outputs.add(path, None if place is None else place.contents, files=[each.name for each in written])
             except NwbMivaeError as problem:
                 refused.append(problem)
     if progress is not None:
         progress("annotating", len(keys), len(keys))
-    record_step(trained.run, "annotate", files=[path.name for path in written])
     return written, refused
+
+
+def _wanted(
+    source: str, file: Mapping[str, Any], results: Results, *, form: Form, name: str | None
+) -> Iterator[Contents]:
+    """What the output for a file of a session may hold: the same under one name after the other."""
+    digest = results.model.weights_sha256
+    names = names_for_output(source, form, weights_sha256=digest) if name is None else iter([name])
+    return (Contents.of(file, form=form, name=each, weights_sha256=digest) for each in names)
+
+
+class _Place(NamedTuple):
+    """Where an output goes, what it holds, and whether one of the same contents is there to be replaced."""
+
+    path: Path
+    contents: Contents
+    replaces: bool
+
+
+def _place(
+    source: str,
+    folders: Sequence[Path],
+    wanted: Iterator[Contents],
+    outputs: AnnotatedOutputs,
+    backend: BackendName,
+    note: Callable[[str], None] | None,
+) -> _Place:
+    """The first place that is free, or whose output is the one that is wanted, as this run left it.
+
+    Two recordings may have one name: the second goes into a folder of its session's own, and is found there again.
+    """
+    kept: dict[Path, str] = {}
+    for contents in wanted:
+        file_name = annotated_name(source, name=contents.name, form=contents.form, backend=backend)
+        for path in (folder / file_name for folder in folders):
+            taken = os.path.lexists(path)
+            why = outputs.why_kept(path, contents) if taken else None
+            if why is None:
+                for other, reason in kept.items():
+                    if note is not None:
+                        note(f"{other} stays as it is: {reason}. The results go to {path}.")
+                return _Place(path, contents, taken)
+            kept[path] = why
+            known = outputs.contents(path)
+            if known is None or known.source == contents.source:
+                break
+    path, why = kept.popitem()
+    raise AnnotationError(
+        f"an output that stays as it is: {why}",
+        expected="a new name, or this run's own output for this recording in this form, unchanged",
+        remedy="choose another --name or another --out, or remove the file",
+        file=path,
+    )
 
 
 def _results(trained: TrainedRun, keys: Sequence[str], progress: Progress | None) -> Iterator[Results]:
@@ -152,62 +215,6 @@ def _results(trained: TrainedRun, keys: Sequence[str], progress: Progress | None
             subpopulations=SessionSubpopulations.load(of_groups) if of_groups.exists() else None,
             evaluation=evaluation,
         )
-
-
-def _target(
-    places: Sequence[Path],
-    source: str,
-    results: Results,
-    written: Sequence[Path],
-    *,
-    form: Form,
-    backend: BackendName,
-    name: str | None,
-) -> tuple[Path | None, str | None]:
-    """Where an output goes, and the name of the result in it.
-
-    Left as they are: a file that this call wrote already (two recordings of one name), and one with results of other
-    weights that are not from the source. One with results of these weights is the same output, made again.
-    """
-    if form == "append":
-        return None, name
-    number = 1
-    while True:
-        called = name or ("mivae" if number == 1 else f"mivae_{number}")
-        file_name = annotated_name(source, name=called, form=form, backend=backend)
-        target = next(place / file_name for place in places if place / file_name not in written)
-        if not target.exists() or _is_made_again(target, source, results.model.weights_sha256):
-            # The first name is left to annotate: in a source that has results already it takes the next free one.
-            return target, name if number == 1 else called
-        if name is not None:
-            raise AnnotationError(
-                "a file that holds results of another model, or nothing that can be read",
-                expected="a new name",
-                remedy="choose another --name or another --out",
-                file=target,
-            )
-        number += 1
-
-
-def _is_made_again(target: Path, source: str, digest: str) -> bool:
-    """Whether nothing is lost if a file with results of these weights is written anew from its source."""
-    held = _weights_in(target)
-    others = held - {digest}
-    return digest in held and (not others or others <= _weights_in(source))
-
-
-def _weights_in(path: str | Path) -> set[str]:
-    """Digests of the weights whose results a file has; none where it cannot be read, so that it is left alone."""
-    from nwb_mivae.sessions.nwb import open_nwb
-
-    try:
-        opened = open_nwb(path)
-    except NwbMivaeError:
-        return set()
-    try:
-        return {str(item.model.weights_sha256) for item in annotations_in(opened.nwbfile).values()}
-    finally:
-        opened.close()
 
 
 def _source_of(stored: StoredSession, text: str, folder: AnyPath | None, form: Form | None) -> str:

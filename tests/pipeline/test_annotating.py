@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
+from pynwb import NWBHDF5IO
 
 from nwb_mivae import MiVAE, pipeline, read_annotations
 from nwb_mivae.annotation import annotation_names
@@ -82,6 +83,117 @@ def test_results_that_somebody_added_to_an_output_are_not_lost(copy: FinishedRun
     assert refused == []
     assert second != first
     assert annotation_names(first) == ["mivae", "mivae_2"]
+
+
+def move_sources(store: Path, places: dict[str, Path]) -> None:
+    """Let a store name other places of its recordings, as if they had been prepared from there."""
+    manifest = read_json(store / "manifest.json")
+    for key, place in places.items():
+        (file,) = manifest["sessions"][key]["source"]["files"]
+        file["path"] = str(place)
+    write_json(store / "manifest.json", manifest)
+
+
+def recording_of(run: FinishedRun, key: str) -> Path:
+    name = Path(ClipStore.open(run.store).sessions[key].source["path"]).name
+    return next(path for path in run.recordings.rglob("*.nwb") if path.name == name)
+
+
+def session_in(path: Path) -> str:
+    with h5py.File(path, "r") as file:
+        return str(file["identifier"].asstr()[()])
+
+
+def processing_module(path: Path, name: str) -> None:
+    with NWBHDF5IO(path, "r+") as io:
+        nwbfile = io.read()
+        nwbfile.create_processing_module(name, "somebody's own work")
+        io.write(nwbfile)
+
+
+def test_what_a_user_added_to_a_copy_is_not_lost(copy: FinishedRun, key: str, tmp_path: Path):
+    wanted = {"sessions": [key], "out": tmp_path / "out"}
+    (first,), _ = pipeline.annotate(copy.run, **wanted)
+    processing_module(first, "my_analysis")
+    before = sha256_of_file(first)
+    notes: list[str] = []
+    (second,), refused = pipeline.annotate(copy.run, **wanted, note=notes.append)
+    assert refused == []
+    assert second != first
+    assert sha256_of_file(first) == before
+    assert notes == [f"{first} stays as it is: it was changed since this run wrote it. The results go to {second}."]
+    # The output beside it is the run's own, and made again in its place.
+    assert pipeline.annotate(copy.run, **wanted) == ([second], [])
+    _, (problem,) = pipeline.annotate(copy.run, **wanted, name="mivae")
+    assert "changed since" in str(problem)
+    assert sha256_of_file(first) == before
+
+
+def test_an_output_of_another_form_is_not_replaced(copy: FinishedRun, key: str, tmp_path: Path):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    # Of this name a copy and a companion are called alike.
+    shutil.copy(recording_of(copy, key), folder / f"{key}_ophys.nwb")
+    move_sources(copy.store, {key: folder / f"{key}_ophys.nwb"})
+    wanted = {"sessions": [key], "out": tmp_path / "out"}
+    (full,), _ = pipeline.annotate(copy.run, **wanted, form="copy")
+    before = sha256_of_file(full)
+    (light,), refused = pipeline.annotate(copy.run, **wanted, form="companion")
+    assert refused == []
+    assert light != full
+    assert sha256_of_file(full) == before
+    assert pipeline.annotate(copy.run, **wanted, form="companion") == ([light], [])
+    assert pipeline.annotate(copy.run, **wanted, form="copy") == ([full], [])
+
+
+def test_of_two_recordings_of_one_name_each_has_its_own_output(copy: FinishedRun, tmp_path: Path):
+    keys = sorted(ClipStore.open(copy.store).sessions)[:2]
+    folder = tmp_path / "recordings"
+    places = []
+    for key in keys:
+        (folder / key).mkdir(parents=True)
+        places.append(Path(shutil.copy(recording_of(copy, key), folder / key / "recording.nwb")))
+    move_sources(copy.store, dict(zip(keys, places, strict=True)))
+    wanted = {"out": tmp_path / "out"}
+    (first, second), refused = pipeline.annotate(copy.run, sessions=keys, **wanted)
+    assert refused == []
+    assert first != second
+    before = [session_in(path) for path in (first, second)]
+    for key in (*keys, *reversed(keys)):
+        (again,), _ = pipeline.annotate(copy.run, sessions=[key], **wanted)
+        assert again in (first, second)
+    assert [session_in(path) for path in (first, second)] == before
+    assert len(set(before)) == 2
+
+
+def test_what_a_run_of_an_earlier_version_wrote_is_not_replaced(copy: FinishedRun, key: str, tmp_path: Path):
+    wanted = {"sessions": [key], "out": tmp_path / "out"}
+    (first,), _ = pipeline.annotate(copy.run, **wanted)
+    before = sha256_of_file(first)
+    record = read_json(copy.run / "provenance.json")
+    del record["steps"]["annotate"]["outputs"]
+    write_json(copy.run / "provenance.json", record)
+    (second,), _ = pipeline.annotate(copy.run, **wanted)
+    assert sha256_of_file(first) == before
+    assert annotation_names(second) == ["mivae_2"]
+    assert pipeline.annotate(copy.run, **wanted) == ([second], [])
+
+
+def test_a_source_with_two_results_is_annotated_by_a_run_trained_again(copy: FinishedRun, key: str, tmp_path: Path):
+    folder = tmp_path / "recordings"
+    shutil.copytree(copy.recordings, folder)
+    for _ in range(2):
+        pipeline.annotate(copy.run, sessions=[key], source_folder=folder, form="append")
+        train_differently(copy.run)
+    wanted = {"sessions": [key], "source_folder": folder, "out": tmp_path / "out", "form": "copy"}
+    (first,), refused = pipeline.annotate(copy.run, **wanted)
+    assert refused == []
+    assert annotation_names(first) == ["mivae", "mivae_2", "mivae_3"]
+    train_differently(copy.run)
+    (second,), refused = pipeline.annotate(copy.run, **wanted)
+    assert refused == []
+    assert annotation_names(second) == ["mivae", "mivae_2", "mivae_4"]
+    assert annotation_names(first) == ["mivae", "mivae_2", "mivae_3"]
 
 
 def test_of_a_source_with_results_the_same_output_is_made_again(copy: FinishedRun, key: str, tmp_path: Path):
