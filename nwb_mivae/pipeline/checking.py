@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nwb_mivae.annotation.names import annotations_in
+from nwb_mivae.annotation.schema import KNOWN_SCHEMA, cached_versions, newest
 from nwb_mivae.archive import ExplainedFinding, ValidationFinding, explain, is_zarr, validate_for_dandi
 from nwb_mivae.errors import ArchiveError, NwbMivaeError
 from nwb_mivae.model.weights import weights_digest
@@ -62,7 +63,8 @@ def check(
         annotated files are checked. Each file is judged alone.
     model : path-like, optional
         Folder of a saved model whose results the files should hold: the digest in the file is compared with that of the
-        weights. A run's files are compared with the run's own model in any case.
+        weights. A run's files are compared with the run's own model in any case. Results of another model beside those
+        of this one are mentioned; a file with none of this one has an error.
     progress : callable, optional
         Called with a description, the number of files done, and of all.
 
@@ -91,6 +93,7 @@ def check(
         if progress is not None:
             progress("checking", number, len(files))
         findings = validate_for_dandi(file)
+        findings += _schema_findings(file)
         findings += [] if expected is None else _weights_findings(file, expected)
         checked.append(CheckedFile(file, tuple(explain(findings))))
     if progress is not None:
@@ -131,14 +134,25 @@ def _weights_findings(file: Path, expected: str) -> list[ValidationFinding]:
         opened.close()
     if not digests:
         return [ValidationFinding("warning", "nwb_mivae.no_results", "no MIVAEAnnotation in the file", "general")]
+    others = {name: digest for name, digest in digests.items() if digest != expected}
+    # Beside results of this model those of another are no fault: each says which weights it came from.
+    fault = others == digests
     return [
         ValidationFinding(
-            "error",
-            "nwb_mivae.weights",
+            "error" if fault else "info",
+            "nwb_mivae.weights" if fault else "nwb_mivae.other_results",
             f"SHA-256 of the weights is {digest} in the file and {expected} in the model's folder",
             f"general/{name}/model",
             "annotation",
         )
-        for name, digest in digests.items()
-        if digest != expected
+        for name, digest in others.items()
     ]
+
+
+def _schema_findings(file: Path) -> list[ValidationFinding]:
+    """That results were written by a later version of the extension, of which this one reads a part."""
+    version = newest(cached_versions(file))
+    if version is None:
+        return []
+    said = f"version {version} of the ndx-mivae schema; version {KNOWN_SCHEMA} is known here"
+    return [ValidationFinding("warning", "nwb_mivae.newer_schema", said, "specifications/ndx-mivae", "annotation")]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
 import h5py
 import pytest
 
 from nwb_mivae import pipeline
+from nwb_mivae.annotation.schema import KNOWN_SCHEMA
 from nwb_mivae.errors import ArchiveError, ModelError
 from tests.finished_run import FinishedRun
 
@@ -36,11 +38,54 @@ def test_results_of_other_weights_than_the_run_has_are_found(finished_run: Finis
     assert checks(first)["nwb_mivae.weights"] == "error"
     (finding,) = [finding for finding in first.findings if finding.check == "nwb_mivae.weights"]
     assert "annotate again with this model" in finding.sentence
+    assert "named itself, without the run, it can be published" in finding.sentence
     assert "ab" * 32 in finding.messages[0]
     assert not any(file.blocks_upload for file in others)
     # A folder of files is compared with a model only where one is named.
     assert not any(file.blocks_upload for file in pipeline.check([mine.run / "annotated"]))
     assert pipeline.check([path], model=mine.run / "model")[0].blocks_upload
+
+
+def test_results_of_another_model_beside_those_of_this_one_are_no_fault(
+    finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    mine = finished_run.copied_to(tmp_path)
+    path = sorted((mine.run / "annotated").glob("*.nwb"))[-1]
+    with h5py.File(path, "r+") as file:
+        file.copy("general/mivae", "general/mivae_2")
+        file["general/mivae_2/model"].attrs["weights_sha256"] = "ab" * 32
+        copied = file["general/mivae_2"]
+        objects = [copied]
+        copied.visititems(lambda _, item: objects.append(item))
+        for item in objects:
+            if "object_id" in item.attrs:
+                item.attrs["object_id"] = str(uuid.uuid4())
+
+    (found,) = (
+        finding
+        for file in pipeline.check([mine.run])
+        if file.path == path
+        for finding in file.findings
+        if finding.check.startswith("nwb_mivae.")
+    )
+
+    assert (found.check, found.severity, found.blocks_upload) == ("nwb_mivae.other_results", "info", False)
+    assert found.object_paths == ("general/mivae_2/model",)
+
+
+def test_results_of_a_later_schema_are_said_to_be_known_in_part(finished_run: FinishedRun, tmp_path: Path) -> None:
+    source = next((finished_run.run / "annotated").glob("*.nwb"))
+    newer = Path(shutil.copy(source, tmp_path / source.name))
+    with h5py.File(newer, "r+") as file:
+        file["specifications/ndx-mivae"].move(KNOWN_SCHEMA, "99.0.0")
+
+    (known,), (found,) = pipeline.check([source]), pipeline.check([newer])
+
+    assert "nwb_mivae.newer_schema" not in checks(known)
+    assert checks(found)["nwb_mivae.newer_schema"] == "warning"
+    (finding,) = [finding for finding in found.findings if finding.check == "nwb_mivae.newer_schema"]
+    assert "99.0.0" in finding.messages[0]
+    assert "update nwb_mivae" in finding.sentence
 
 
 def test_a_recording_without_results_has_none_to_compare(finished_run: FinishedRun) -> None:
