@@ -33,6 +33,7 @@ __all__ = [
     "refuse_long_name",
     "refuse_without_space",
     "reserve_space",
+    "restore_replaced",
     "sha256_of_file",
     "whole_directory",
     "whole_file",
@@ -63,17 +64,13 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
     Raises
     ------
     OutputError
-        If ``target`` exists and ``overwrite`` is false, or its folder cannot be written, or has no space left.
+        If ``target`` exists, or appears meanwhile, and ``overwrite`` is false; or if its folder cannot be written, or
+        has no space left.
     """
     target = Path(target)
     refuse_long_name(target)
     if not overwrite and target.exists():
-        raise OutputError(
-            "a file that is already there",
-            expected="a new name",
-            remedy="choose another output path or remove the file",
-            file=target,
-        )
+        raise _already_there(target, "file")
     if target.is_dir():
         raise OutputError(
             "a folder where a file is to be written",
@@ -90,10 +87,34 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
             if beside.stat().st_nlink == 1:  # a link is to a file of somebody's, in which nothing was reserved
                 os.truncate(beside, beside.stat().st_size)  # gives back what was reserved and not needed
             flush_to_disk(beside)
-            os.replace(beside, target)
+            if overwrite:
+                os.replace(beside, target)
+            else:
+                _put_where_nothing_is(beside, target)
             flush_to_disk(target.parent)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _put_where_nothing_is(beside: Path, target: Path) -> None:
+    """Give a file its name, unless somebody else gave it to another meanwhile; ``beside`` may stay as a second name."""
+    try:
+        os.link(beside, target)
+    except FileExistsError as problem:
+        raise _already_there(target, "file") from problem
+    except OSError as problem:  # a file system without links
+        if os.path.lexists(target):
+            raise _already_there(target, "file") from problem
+        os.replace(beside, target)
+
+
+def _already_there(target: Path, what: str) -> OutputError:
+    return OutputError(
+        f"a {what} that is already there",
+        expected="a new name",
+        remedy=f"choose another output path or remove the {what}",
+        file=target,
+    )
 
 
 @contextmanager
@@ -102,22 +123,19 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
 
     With ``overwrite`` an existing folder changes places with the new one and is removed then. Where the system cannot
     exchange two folders at once (:func:`can_exchange`) it is moved aside first, and removed after the new one is in
-    place.
+    place. A program that is killed between the two leaves it aside, where :func:`restore_replaced` finds it.
 
     Raises
     ------
     OutputError
-        If ``target`` exists and ``overwrite`` is false, or its parent cannot be written, or has no space left.
+        If ``target`` exists, or appears meanwhile, and ``overwrite`` is false; or if its parent cannot be written, or
+        has no space left.
     """
     target = Path(target)
     refuse_long_name(target)
+    restore_replaced(target)
     if not overwrite and target.exists():
-        raise OutputError(
-            "a folder that is already there",
-            expected="a new name",
-            remedy="choose another output path or remove the folder",
-            file=target,
-        )
+        raise _already_there(target, "folder")
     if target.exists() and not target.is_dir():
         raise OutputError(
             "a file where a folder is to be written",
@@ -133,8 +151,8 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
             for path in beside.rglob("*"):
                 flush_to_disk(path)
             flush_to_disk(beside)
-            if not target.exists():
-                os.replace(beside, target)
+            if not overwrite or not target.exists():
+                _put_folder_where_nothing_is(beside, target)
             elif not exchange(beside, target):
                 _replace_folder(beside, target)
             flush_to_disk(target.parent)
@@ -143,9 +161,18 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
                 shutil.rmtree(beside)
 
 
+def _put_folder_where_nothing_is(beside: Path, target: Path) -> None:
+    try:
+        os.replace(beside, target)  # takes the place of an empty folder at most
+    except OSError as problem:
+        if problem.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise _already_there(target, "folder") from problem
+        raise
+
+
 def _replace_folder(beside: Path, target: Path) -> None:
     # Another name than that of leftovers: for a moment it is the only whole folder there is.
-    aside = target.parent / f".{_stem_beside(target)}.{uuid.uuid4().hex[:8]}.replaced.partial{target.suffix}"
+    aside = target.parent / f".{_stem_beside(target)}.{_mark()}.replaced.partial{target.suffix}"
     os.replace(target, aside)
     try:
         os.replace(beside, target)
@@ -153,6 +180,26 @@ def _replace_folder(beside: Path, target: Path) -> None:
         os.replace(aside, target)
         raise
     shutil.rmtree(aside)
+
+
+def restore_replaced(target: Path) -> None:
+    """Give a folder its name back, where :func:`whole_directory` was killed while another one was to take its place.
+
+    Where the new one had taken it, the old one is removed. Folders that a living program of this machine, or one of
+    another machine, put aside are its business.
+    """
+    if sys.platform == "win32":  # where one cannot ask whether a process lives without ending it
+        return
+    stem, suffix = glob.escape(_stem_beside(target)), glob.escape(target.suffix)
+    for aside in target.parent.glob(f".{stem}.{_machine()}-*.replaced.partial{suffix}"):
+        marked = re.search(r"-(\d+)-[0-9a-f]{8}\.replaced\.partial", aside.name)
+        if marked is None or _is_alive(int(marked[1])):
+            continue
+        with suppress(OSError):  # a disk that may only be read, or another program that does the same
+            if target.exists():
+                shutil.rmtree(aside)
+            else:
+                os.replace(aside, target)
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -214,8 +261,10 @@ def refuse_long_name(target: Path) -> None:
         ) from problem
 
 
-def refuse_without_space(target: Path, needed: int) -> None:
-    """Refuse to begin what the disk has no space for.
+def refuse_without_space(
+    target: Path, needed: int, *, remedy: str = "free some space there, or choose another output folder"
+) -> None:
+    """Refuse to begin what the disk has no space for; ``remedy`` is what can be done about it.
 
     Raises
     ------
@@ -228,7 +277,7 @@ def refuse_without_space(target: Path, needed: int) -> None:
         raise OutputError(
             f"{free / 1e6:,.0f} MB free on the disk",
             expected=f"about {needed / 1e6:,.0f} MB for the output",
-            remedy="free some space there, or choose another output folder",
+            remedy=remedy,
             file=target,
         )
 
@@ -305,8 +354,12 @@ def _beside(target: Path) -> Path:
             file=target.parent,
         )
     _remove_leftovers(target)
-    mark = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return target.parent / f".{_stem_beside(target)}.{mark}.partial{target.suffix}"
+    return target.parent / f".{_stem_beside(target)}.{_mark()}.partial{target.suffix}"
+
+
+def _mark() -> str:
+    """Which process of which machine writes, and what."""
+    return f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _stem_beside(target: Path) -> str:

@@ -16,12 +16,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from nwb_mivae import outputs
 from nwb_mivae.errors import OutputError
 from nwb_mivae.outputs import (
     can_exchange,
     read_json,
     refuse_without_space,
     reserve_space,
+    restore_replaced,
     sha256_of_file,
     whole_directory,
     whole_file,
@@ -41,6 +43,12 @@ def _write_half(path: Path) -> None:
 def _write_half_and_raise(path: Path, problem: Exception) -> None:
     path.write_text("half")
     raise problem
+
+
+def _write_each(ours: Path, theirs: Path) -> None:
+    ours.write_text("ours")
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("theirs")
 
 
 def _names(folder: Path) -> set[str]:
@@ -153,6 +161,80 @@ def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(
     with pytest.raises(OSError, match="fire"), whole_directory(target) as beside:
         (beside / "after.txt").write_text("after")
     assert _names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_appears_meanwhile_is_not_replaced_by_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refusing(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refusing)
+    target = tmp_path / "result.txt"
+    with pytest.raises(OutputError, match="already there"), whole_file(target, overwrite=False) as beside:
+        _write_each(beside, target)
+    assert target.read_text() == "theirs"
+    assert _names(tmp_path) == {"result.txt"}
+    target.unlink()
+    with whole_file(target, overwrite=False) as beside:
+        beside.write_text("ours")
+    assert target.read_text() == "ours"
+    assert target.stat().st_nlink == 1
+    assert _names(tmp_path) == {"result.txt"}
+
+
+@pytest.mark.parametrize("of_a_file", [False, True])
+def test_what_appears_meanwhile_is_not_replaced_by_a_folder(tmp_path: Path, of_a_file: bool) -> None:
+    target = tmp_path / "model"
+    theirs = target if of_a_file else target / "theirs.txt"
+    with pytest.raises(OutputError, match="already there"), whole_directory(target) as beside:
+        _write_each(beside / "ours.txt", theirs)
+    assert theirs.read_text() == "theirs"
+    assert _names(tmp_path) == {"model"}
+
+
+def _killed_while_replacing(target: Path, before: str) -> None:
+    """Killed before or after the new folder takes the place of the old one."""
+    replace = os.replace
+
+    def killing(source: Path, place: Path) -> None:
+        if Path(place) == target:
+            if before == "after":
+                replace(source, place)
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, place)
+
+    outputs.exchange = lambda *_: False  # as where the system has no such thing
+    os.replace = killing  # type: ignore[assignment]
+    with whole_directory(target, overwrite=True) as beside:
+        (beside / "after.txt").write_text("after")
+
+
+@pytest.mark.parametrize(("when", "left"), [("before", "before.txt"), ("after", "after.txt")])
+def test_a_folder_that_a_killed_program_was_replacing_comes_back(tmp_path: Path, when: str, left: str) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "before.txt").write_text("before")
+    process = multiprocessing.get_context("fork").Process(target=_killed_while_replacing, args=(target, when))
+    process.start()
+    process.join()
+    assert target.exists() == (when == "after")
+    assert [name for name in _names(tmp_path) if "replaced" in name]
+    restore_replaced(target)
+    assert _names(target) == {left}
+    assert not [name for name in _names(tmp_path) if "replaced" in name]
+    with pytest.raises(OutputError, match="already there"), whole_directory(target):
+        pass
+
+
+def test_a_folder_that_a_living_program_is_replacing_is_left_to_it(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    aside = tmp_path / f".model.{outputs._mark()}.replaced.partial"
+    aside.mkdir()
+    restore_replaced(target)
+    assert _names(tmp_path) == {aside.name}
 
 
 def test_places_that_cannot_be_written_to_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +351,8 @@ def test_space_is_asked_for_where_the_output_goes(tmp_path: Path) -> None:
     refuse_without_space(tmp_path / "not" / "yet" / "there", 1)
     with pytest.raises(OutputError, match="MB free on the disk"):
         refuse_without_space(tmp_path / "not" / "yet" / "there", 2**62)
+    with pytest.raises(OutputError, match="Have less"):
+        refuse_without_space(tmp_path, 2**62, remedy="have less")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="space is reserved on Linux only")

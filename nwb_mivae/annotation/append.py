@@ -28,6 +28,7 @@ __all__ = ["copy_to_change", "refuse_open_elsewhere", "refuse_unchangeable"]
 
 #: What a file system says that has no locks, or none over the network.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
+_MORE_SPACE = "free some space there, or write a copy elsewhere (form='copy' and out)"
 _SHARE_BLOCKS = 0x40049409  # FICLONE of linux/fs.h
 
 
@@ -156,7 +157,7 @@ def _locked(source: Path, *, to_change: bool) -> Iterator[None]:
 def _clone(source: Path, beside: Path, n_bytes: int, added_bytes: int) -> None:
     """Copy a file or folder; on file systems that can, the copy shares its blocks with the original."""
     if source.is_dir():
-        refuse_without_space(source, n_bytes + added_bytes)
+        refuse_without_space(source, n_bytes + added_bytes, remedy=_MORE_SPACE)
         # Whole copies and no hard links: what is appended to is written in place.
         shutil.copytree(source, beside, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copyfile)
         return
@@ -164,9 +165,9 @@ def _clone(source: Path, beside: Path, n_bytes: int, added_bytes: int) -> None:
         if sys.platform == "linux":
             with suppress(OSError):
                 fcntl.ioctl(copy, _SHARE_BLOCKS, original.fileno())
-                refuse_without_space(source, added_bytes)
+                refuse_without_space(source, added_bytes, remedy=_MORE_SPACE)
                 return
-    refuse_without_space(source, n_bytes + added_bytes)
+    refuse_without_space(source, n_bytes + added_bytes, remedy=_MORE_SPACE)
     shutil.copyfile(source, beside)
 
 

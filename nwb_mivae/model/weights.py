@@ -14,7 +14,7 @@ from nwb_mivae.errors import ModelError, OutputError
 from nwb_mivae.model.card import write_card
 from nwb_mivae.model.description import DESCRIPTION_FILE, ModelDescription, regular_file
 from nwb_mivae.model.module import MiVAEModule
-from nwb_mivae.outputs import sha256_of_file, whole_directory
+from nwb_mivae.outputs import restore_replaced, sha256_of_file, whole_directory
 
 __all__ = [
     "DESCRIPTION_FILE",
@@ -101,6 +101,7 @@ def load_module(folder: str | PathLike[str]) -> MiVAEModule:
     from safetensors.torch import load_file
 
     folder = Path(folder)
+    restore_replaced(folder)
     weights = regular_file(folder / WEIGHTS_FILE)
     description = ModelDescription.read(folder)
     expected = description.skeleton(folder).state_dict()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nwb_mivae.clips import ClipStore, Split
 from nwb_mivae.errors import ModelError, OutputError, StoreError
 from nwb_mivae.model import load_module, weights_digest
-from nwb_mivae.outputs import read_json, write_json
+from nwb_mivae.outputs import read_json, restore_replaced, write_json
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.provenance import provenance_record
 from nwb_mivae.run import Run
@@ -61,14 +61,7 @@ class TrainedRun:
             If the store is missing, or is not the one that was trained on.
         """
         run = directory if isinstance(directory, Run) else Run.at(directory)
-        if not (run.model / "weights.safetensors").is_file() or not run.split.is_file():
-            interrupted = run.checkpoint.is_dir()
-            raise ModelError(
-                "a run whose training did not finish" if interrupted else "no trained model",
-                expected="a run that `nwb-mivae train` finished",
-                remedy="go on with `nwb-mivae train --resume`" if interrupted else "run `nwb-mivae train` first",
-                file=run.directory,
-            )
+        _refuse_untrained(run)
         record = read_json(run.provenance)
         known = record.get("steps", {}).get("train", {}).get("store_path")
         if store is None and known is None:
@@ -135,6 +128,30 @@ class TrainedRun:
         if folder.exists() and not self.is_current(step):
             shutil.rmtree(folder)
         return folder
+
+
+def _refuse_untrained(run: Run) -> None:
+    for folder in (run.model, run.checkpoint):
+        restore_replaced(folder)
+    interrupted = run.checkpoint.is_dir()
+    if run.model.is_dir():
+        missing = [path for path in (run.model / "weights.safetensors", run.split) if not path.is_file()]
+        if not missing:
+            return
+        again = interrupted and missing == [run.model / "weights.safetensors"]
+        raise ModelError(
+            f"a trained run without {' and '.join(str(path.relative_to(run.directory)) for path in missing)}",
+            expected="all that `nwb-mivae train` wrote",
+            remedy="copy the run again, whole"
+            + (", or have `nwb-mivae train --resume` write its model again from the checkpoint" if again else ""),
+            file=missing[0],
+        )
+    raise ModelError(
+        "a run whose training did not finish" if interrupted else "no trained model",
+        expected="a run that `nwb-mivae train` finished",
+        remedy="go on with `nwb-mivae train --resume`" if interrupted else "run `nwb-mivae train` first",
+        file=run.directory,
+    )
 
 
 def relative_path(path: Path, start: Path) -> str:

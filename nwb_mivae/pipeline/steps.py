@@ -22,7 +22,7 @@ from nwb_mivae.inference import (
     session_latents,
 )
 from nwb_mivae.model import write_card
-from nwb_mivae.outputs import read_json, whole_file, write_json
+from nwb_mivae.outputs import read_json, restore_replaced, whole_file, write_json
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.record import TrainedRun, record_step, relative_path, require_new
 from nwb_mivae.pipeline.sources import resolve_sources
@@ -152,6 +152,8 @@ def train(
                 remedy="train without --resume",
                 file=run.directory,
             )
+        for folder in (run.checkpoint, run.model):
+            restore_replaced(folder)
         settings = configuration or PipelineConfiguration.from_yaml(run.configuration)
         split = Split.load(run.split)
     else:

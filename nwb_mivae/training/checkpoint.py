@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nwb_mivae.errors import OutputError, TrainingError
 from nwb_mivae.model.weights import save_tensors
-from nwb_mivae.outputs import read_json, whole_directory, write_json
+from nwb_mivae.outputs import read_json, restore_replaced, whole_directory, write_json
 
 __all__ = ["Checkpoint", "fingerprint_of", "load_checkpoint", "save_checkpoint"]
 
@@ -66,6 +66,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    restore_replaced(folder)
     try:
         state = read_json(folder / "state.json")
         return Checkpoint(

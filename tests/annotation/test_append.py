@@ -321,6 +321,8 @@ def test_too_little_space_is_refused_before_anything_is_written(
     with unchanged(source.parent), pytest.raises(OutputError, match="1 MB free on the disk") as caught:
         annotate(source, form=form, **results(stored))
     assert "free some space" in (caught.value.remedy or "").lower()
+    # What goes into the recording itself has no other output folder.
+    assert ("form='copy'" if form == "append" else "output folder") in (caught.value.remedy or "")
 
 
 @pytest.mark.parametrize("form", ["append", "copy", "companion"])

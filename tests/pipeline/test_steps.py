@@ -11,7 +11,7 @@ from nwb_mivae import pipeline
 from nwb_mivae.clips import ClipStore
 from nwb_mivae.errors import ModelError, NwbMivaeError, OutputError, SessionError, StoreError, TrainingError
 from nwb_mivae.inference import SessionLatents
-from nwb_mivae.outputs import read_json, sha256_of_file
+from nwb_mivae.outputs import _machine, read_json, sha256_of_file
 from nwb_mivae.pipeline.sources import nwb_files
 from nwb_mivae.run import Run
 from nwb_mivae.simulation import SimulationConfiguration
@@ -38,6 +38,30 @@ def test_a_step_without_training_says_what_to_run_first(step, tmp_path: Path):
     (tmp_path / "checkpoint").mkdir()
     with pytest.raises(ModelError, match=r"did not finish.*`nwb-mivae train --resume`"):
         step(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_trained_run_that_lost_a_file_says_which(finished_run: FinishedRun, tmp_path: Path):
+    mine = finished_run.copied_to(tmp_path)
+    before = sha256_of_file(mine.run / "model" / "weights.safetensors")
+    (mine.run / "model" / "weights.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"without model/weights\.safetensors.*train --resume") as refusal:
+        pipeline.report(mine.run)
+    assert "did not finish" not in str(refusal.value)
+    # What is advised works, and gives the same weights.
+    pipeline.train(mine.store, mine.run, resume=True)
+    assert sha256_of_file(mine.run / "model" / "weights.safetensors") == before
+    (mine.run / "split.json").unlink()
+    with pytest.raises(ModelError, match=r"without split\.json.*Copy the run again, whole\.$"):
+        pipeline.report(mine.run)
+
+
+def test_a_checkpoint_that_was_being_replaced_is_found(tmp_path: Path):
+    aside = tmp_path / f".checkpoint.{_machine()}-{2**22 + 1}-0123abcd.replaced.partial"
+    aside.mkdir()
+    with pytest.raises(ModelError, match="did not finish"):
+        pipeline.report(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
 def test_what_is_broken_is_reported_and_the_rest_goes_on(tmp_path: Path):
