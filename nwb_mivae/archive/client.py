@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import re
@@ -42,7 +43,7 @@ class _ApiSession(PromptSession):
             raise ArchiveError(
                 f"status {response.status_code}, repeatedly",
                 expected="an archive that is ready to answer",
-                remedy="wait a few minutes and repeat: finished files are kept and unfinished ones resume",
+                remedy=f"wait a few minutes and repeat: {self.repeated}",
                 file=(url.decode() if isinstance(url, bytes) else url).split("?", 1)[0],
             )
         return response
@@ -55,11 +56,14 @@ class ArchiveClient(DandiAPIClient):
     ----------
     instance : str, optional
         A name the dandi client knows, or the URL of an API; by default ``DANDI_INSTANCE`` or ``"dandi"``.
+    repeated : str, optional
+        What is said of a command that is repeated after a failure, where it is not that of downloads.
     """
 
-    def __init__(self, instance: str | None = None) -> None:
+    def __init__(self, instance: str | None = None, *, repeated: str | None = None) -> None:
         super().__init__(dandi_instance=resolve_instance(instance))
         session = _ApiSession()
+        session.repeated = repeated or session.repeated
         session.headers.update(self.session.headers)
         self.session: requests.Session = session
 
@@ -76,6 +80,7 @@ class ArchiveClient(DandiAPIClient):
 
     def dandi_authenticate(self) -> None:
         """Use the token of the environment; the client's own method would wait at a prompt."""
+        self.refuse_plain_line()
         variable = self.api_key_env_var
         token = os.environ.get(variable)
         if not token:
@@ -86,6 +91,30 @@ class ArchiveClient(DandiAPIClient):
                 file=self.api_url,
             )
         self.session.headers["Authorization"] = f"token {token}"
+
+    def refuse_plain_line(self) -> None:
+        """Refuse to say a token where everybody on the way can read it; inside this machine nobody is on the way.
+
+        Raises
+        ------
+        ArchiveError
+            If the archive is known by an address without encryption.
+        """
+        parts = urlsplit(self.api_url)
+        if parts.scheme != "https" and not _is_this_machine(parts.hostname or ""):
+            raise ArchiveError(
+                f"an archive without encryption ({parts.scheme}://{parts.netloc}), which is sent no token",
+                expected="an address that begins with https://",
+                remedy="name the archive by its https address; where it has none, use what it shows to everybody",
+                file=self.api_url,
+            )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def resolve_instance(instance: str | None = None) -> DandiInstance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -14,7 +14,16 @@ from urllib3.util.retry import Retry
 
 from nwb_mivae.errors import ArchiveError
 
-__all__ = ["BUSY_STATUSES", "BrokenLineError", "PromptSession", "SilentLineError", "note_silence", "pieces_of"]
+__all__ = [
+    "BUSY_STATUSES",
+    "BrokenLineError",
+    "PromptAdapter",
+    "PromptSession",
+    "SilentLineError",
+    "few_retries",
+    "note_silence",
+    "pieces_of",
+]
 
 CONNECT_SECONDS = 5.0
 #: The longest silence of a server that has been asked something.
@@ -93,7 +102,9 @@ class _PromptResponse(requests.Response):
         self._content_consumed = True
 
 
-class _PromptAdapter(HTTPAdapter):
+class PromptAdapter(HTTPAdapter):
+    """Gives responses whose bodies are read as :func:`pieces_of` reads them."""
+
     def build_response(self, request: requests.PreparedRequest, answer: Any) -> requests.Response:
         response = super().build_response(request, answer)
         response.__class__ = _PromptResponse
@@ -108,43 +119,55 @@ class PromptSession(requests.Session):
     as it is.
     """
 
+    #: What a command finds that is repeated after a failure.
+    repeated = "finished files are kept and unfinished ones resume"
+
     def __init__(self) -> None:
         super().__init__()
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _PromptAdapter(max_retries=_few_retries()))
+            self.mount(scheme, PromptAdapter(max_retries=few_retries()))
 
-    def patience(self) -> tuple[float, float]:
-        """The longest silence, in seconds, while connecting or sending, and of a server that has been asked."""
+    def patience(self, n_bytes: int) -> tuple[float, float]:  # noqa: ARG002
+        """The longest silence, in seconds, while connecting or sending, and of a server that was sent ``n_bytes``."""
         return CONNECT_SECONDS, READ_SECONDS
 
     def repeat_posts_to(self, prefix: str) -> None:
         """Repeat also what is posted to addresses that begin so, where doing it twice does no harm."""
-        self.mount(prefix, _PromptAdapter(max_retries=_few_retries(allowed_methods=None)))
+        self.mount(prefix, PromptAdapter(max_retries=few_retries(allowed_methods=None)))
 
     def request(self, method: str, url: str | bytes, *args: Any, **settings: Any) -> requests.Response:
-        settings["timeout"] = self.patience()
+        body = settings.get("data")
+        connecting, reading = settings["timeout"] = self.patience(len(body) if isinstance(body, Sized) else 0)
         # A signed address carries its signature in the query.
         where = (url.decode() if isinstance(url, bytes) else url).split("?", 1)[0]
         until, reason = _silent.get(urlsplit(where).netloc, (0.0, ""))
         if time.monotonic() < until:
-            raise _no_answer(reason, where)
+            raise self._no_answer(reason, where)
         try:
             return super().request(method, url, *args, **settings)
         except BrokenLineError as problem:
             if isinstance(problem, SilentLineError):
                 note_silence(where, str(problem))
-            raise _no_answer(str(problem), where) from problem
+            raise self._no_answer(str(problem), where) from problem
         except requests.Timeout as problem:
             unconnected = isinstance(problem, requests.ConnectTimeout)
-            seconds = self.patience()[0 if unconnected else 1]
-            reason = f"no connection within {seconds:g} s" if unconnected else f"nothing within {seconds:g} s"
+            reason = f"no connection within {connecting:g} s" if unconnected else f"nothing within {reading:g} s"
             note_silence(where, reason)
-            raise _no_answer(reason, where) from problem
+            raise self._no_answer(reason, where) from problem
         except requests.ConnectionError as problem:
-            raise _no_answer("no connection", where) from problem
+            raise self._no_answer("no connection", where) from problem
+
+    def _no_answer(self, reason: str, where: str) -> ArchiveError:
+        return ArchiveError(
+            f"no answer from {urlsplit(where).netloc} ({reason})",
+            expected="a server that can be reached",
+            remedy=f"check the network and the archive's status page, then repeat: {self.repeated}",
+            file=where,
+        )
 
 
-def _few_retries(**settings: Any) -> _FewRetries:
+def few_retries(**settings: Any) -> _FewRetries:
+    """Once more where a connection broke, twice where the server is busy."""
     return _FewRetries(
         total=2,
         connect=1,
@@ -161,13 +184,3 @@ def _few_retries(**settings: Any) -> _FewRetries:
 def note_silence(url: str, reason: str) -> None:
     """Let the server of this address not be asked for a while."""
     _silent[urlsplit(url).netloc] = (time.monotonic() + _NOT_ASKED_SECONDS, reason)
-
-
-def _no_answer(reason: str, where: str) -> ArchiveError:
-    return ArchiveError(
-        f"no answer from {urlsplit(where).netloc} ({reason})",
-        expected="a server that can be reached",
-        remedy="check the network and the archive's status page, then repeat: finished files are kept and "
-        "unfinished ones resume",
-        file=where,
-    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nwb_mivae.archive.asset import Asset
 from nwb_mivae.archive.upload_metadata import merge_metadata
-from nwb_mivae.archive.upload_parts import send_bytes
+from nwb_mivae.archive.upload_parts import REPEATED, send_bytes
 from nwb_mivae.archive.upload_plan import ETAG, LocalFile, PlannedFile, UploadPlan, asset_at, asset_of
 from nwb_mivae.errors import ArchiveError, NwbMivaeError
 
@@ -28,28 +28,49 @@ class InterruptedUploadError(ArchiveError):
     ----------
     uploaded, missing : tuple of str
         Paths that the draft has with the right bytes, and those that it does not have yet.
+    changes : tuple of str
+        What else was changed in the archive, in sentences.
     """
 
     uploaded: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, problem: NwbMivaeError, *, at: str, uploaded: Sequence[str], missing: Sequence[str], address: str
+        cls,
+        problem: NwbMivaeError,
+        *,
+        at: str,
+        uploaded: Sequence[str],
+        missing: Sequence[str],
+        changes: Sequence[str],
+        address: str,
     ) -> InterruptedUploadError:
         """The error that stopped it, with what was being sent, what is up and what is not."""
-        error = cls(
-            f"{problem.found}, at {at}. Up: {', '.join(uploaded) or 'nothing'}. "
+        said = [
+            f"{problem.found}, at {at}",
+            f"Up: {', '.join(uploaded) or 'nothing'}",
             f"Not up: {', '.join(missing) or 'nothing'}",
+            *changes,
+        ]
+        error = cls(
+            ". ".join(said),
             expected=problem.expected,
-            remedy=f"{(problem.remedy or 'repeat the command').rstrip('.')}; the same command goes on where it stopped",
+            remedy=f"{(problem.remedy or 'repeat the command').rstrip('.')}; "
+            "the same command goes on with what is not up",
             file=address,
         )
-        error.uploaded, error.missing = tuple(uploaded), tuple(missing)
+        error.uploaded, error.missing, error.changes = tuple(uploaded), tuple(missing), tuple(changes)
         return error
 
     def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "uploaded": list(self.uploaded), "missing": list(self.missing)}
+        return {
+            **super().as_dict(),
+            "uploaded": list(self.uploaded),
+            "missing": list(self.missing),
+            "changes": list(self.changes),
+        }
 
 
 def check_token(instance: str | None = None) -> None:
@@ -62,7 +83,7 @@ def check_token(instance: str | None = None) -> None:
     """
     from nwb_mivae.archive.client import ArchiveClient
 
-    with ArchiveClient(instance) as client, _upload_errors(client.api_url):
+    with ArchiveClient(instance, repeated=REPEATED) as client, _upload_errors(client.api_url):
         _sign_in(client)
 
 
@@ -84,7 +105,7 @@ def create_dandiset(title: str, metadata: Mapping[str, Any], *, instance: str | 
 
     from nwb_mivae.archive.client import ArchiveClient
 
-    with ArchiveClient(instance) as client, _upload_errors(client.api_url):
+    with ArchiveClient(instance, repeated=REPEATED) as client, _upload_errors(client.api_url):
         _sign_in(client)
         for mine in client.get_dandisets(mine=True, draft=True, embargoed=True, empty=True):
             if mine.draft_version.name == title:
@@ -103,8 +124,12 @@ def upload_files(
     *,
     progress: Callable[[str, int, int], None] | None = None,
     finished: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[Asset]:
     """Do what a plan says: complete the draft's description, then send file after file.
+
+    The description comes first: that the draft may be changed, and that the archive takes what is said of it, shows
+    before gigabytes are sent; and no file is ever in the draft without what it was made from.
 
     Each file becomes an asset only when all its bytes have arrived and were found to be right, so the draft never has
     half of one. After a failure nothing is taken back; a new plan finds what is up and leaves it alone. A file whose
@@ -118,6 +143,8 @@ def upload_files(
         ``progress(path, done, total)`` in bytes over all files that are sent.
     finished : callable, optional
         Told the path of each file as soon as the draft has it, and at once of those it had before.
+    note : callable, optional
+        Told in a sentence what else was changed, as soon as it was: the draft's description.
 
     Returns
     -------
@@ -136,7 +163,8 @@ def upload_files(
     if plan.dandiset is None:
         raise ValueError("a plan for a dandiset that does not exist yet: create it, then plan again")
     assets = {planned.local.path: planned.asset for planned in plan.files if planned.action == "keep"}
-    with ArchiveClient(plan.instance) as client:
+    changes: list[str] = []
+    with ArchiveClient(plan.instance, repeated=REPEATED) as client:
         with _upload_errors(plan.address):
             _sign_in(client)
             for path in assets:
@@ -148,7 +176,9 @@ def upload_files(
         at = "the description of the draft"
         try:
             with _upload_errors(plan.address):
-                _complete_description(draft, plan.additions)
+                if _complete_description(draft, plan.additions):
+                    changes.append("The description of the draft was completed")
+                    _tell(note, changes[-1])
                 done = 0
                 for planned in plan.to_send:
                     at = planned.local.path
@@ -162,14 +192,15 @@ def upload_files(
                 at=at,
                 uploaded=[path for path in paths if path in assets],
                 missing=[path for path in paths if path not in assets],
+                changes=changes,
                 address=plan.address,
             ) from problem
     return [asset for path in (planned.local.path for planned in plan.files) if (asset := assets[path]) is not None]
 
 
-def _tell(finished: Callable[[str], None] | None, path: str) -> None:
-    if finished is not None:
-        finished(path)
+def _tell(told: Callable[[str], None] | None, text: str) -> None:
+    if told is not None:
+        told(text)
 
 
 def _report(
@@ -187,6 +218,7 @@ def _sign_in(client: ArchiveClient) -> None:
     """Use the token for all that follows, if the archive knows it."""
     import requests
 
+    client.refuse_plain_line()
     variable = client.api_key_env_var
     if not os.environ.get(variable):
         raise ArchiveError(
@@ -209,11 +241,13 @@ def _sign_in(client: ArchiveClient) -> None:
         ) from None
 
 
-def _complete_description(draft: RemoteDandiset, additions: Mapping[str, Any]) -> None:
+def _complete_description(draft: RemoteDandiset, additions: Mapping[str, Any]) -> bool:
+    """Say of the draft what is not said yet; whether there was anything."""
     # As it is now: somebody may have edited it since the plan was made.
     metadata, still_new = merge_metadata(draft.get_raw_metadata(), additions)
     if still_new:
         draft.set_raw_metadata(metadata)
+    return bool(still_new)
 
 
 def _send(

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -29,13 +32,19 @@ from nwb_mivae.errors import ArchiveError
 
 if TYPE_CHECKING:
     from dandischema.digests.dandietag import DandiETag
+    from urllib3.connection import HTTPConnection
 
     from nwb_mivae.archive.client import ArchiveClient
 
-__all__ = ["send_bytes"]
+__all__ = ["REPEATED", "send_bytes"]
+
+#: What a command that uploads finds when it is repeated after a failure.
+REPEATED = "files that are up stay, and one whose sending was interrupted is sent from its beginning"
 
 _PARTS_AT_ONCE = 4
 _REPORT_SECONDS = 0.2
+#: The longest that an answer is waited for while what was sent may still be on its way.
+_LONGEST_DRAIN_SECONDS = 300.0
 
 
 def send_bytes(
@@ -101,8 +110,10 @@ def _send_parts(
                 for reason in sorted(filter(None, reasons), key=lambda each: isinstance(each, _StoppedError)):
                     raise reason
                 return [each.result() for each in sending]
+    except BaseException:
+        storage.stop()
+        raise
     finally:
-        storage.stopped.set()
         threads.shutdown(wait=True, cancel_futures=True)
 
 
@@ -113,8 +124,52 @@ class _StoppedError(Exception):
 class _StorageSession(prompt.PromptSession):
     """A session that may be slow in taking bytes, as storages are, but not silent."""
 
-    def patience(self) -> tuple[float, float]:
-        return prompt.READ_SECONDS, prompt.READ_SECONDS
+    repeated = REPEATED
+
+    def __init__(self, stopped: threading.Event) -> None:
+        super().__init__()
+        self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _WatchedAdapter(self._connections, stopped))
+
+    def patience(self, n_bytes: int) -> tuple[float, float]:
+        """For the answer to a part: as long as a line that is just fast enough takes for it, within bounds.
+
+        What was handed to the system is not on its way yet: on a slow line megabytes wait there to be sent, and the
+        answer comes after the last of them.
+        """
+        slowest = n_bytes / prompt.SLOWEST_BYTES * prompt.SLOWEST_SECONDS
+        return prompt.READ_SECONDS, max(prompt.READ_SECONDS, min(slowest, _LONGEST_DRAIN_SECONDS))
+
+    def hang_up(self) -> None:
+        """Break all connections, so that nobody waits for an answer any more."""
+        for sock in [connection.sock for connection in list(self._connections)]:
+            if sock is not None:
+                with suppress(OSError):  # closed meanwhile
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+class _WatchedAdapter(prompt.PromptAdapter):
+    """Remembers its connections: requests knows none of those that are in use."""
+
+    def __init__(self, connections: weakref.WeakSet[HTTPConnection], stopped: threading.Event) -> None:
+        super().__init__(max_retries=prompt.few_retries())
+        self._connections, self._stopped = connections, stopped
+
+    def get_connection_with_tls_context(self, *args: Any, **settings: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **settings)
+        if "ConnectionCls" not in vars(pool):  # not one that was given out before
+            connections, stopped, plain = self._connections, self._stopped, pool.ConnectionCls
+
+            class Watched(plain):  # type: ignore[misc, valid-type]
+                def connect(self) -> None:
+                    if stopped.is_set():
+                        raise _StoppedError
+                    super().connect()
+                    connections.add(self)
+
+            pool.ConnectionCls = Watched
+        return pool
 
 
 class _Storage:
@@ -122,9 +177,9 @@ class _Storage:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._session = _StorageSession()
-        self._sent: dict[int, _Part] = {}
         self.stopped = threading.Event()
+        self._session = _StorageSession(self.stopped)
+        self._sent: dict[int, _Part] = {}
 
     def __enter__(self) -> _Storage:
         return self
@@ -147,6 +202,11 @@ class _Storage:
             self._refuse_status(answer, f"part {number} of {digest.part_qty}")
             self._refuse_digest(answer.headers.get("ETag", ""), str(digest.get_part_etag(expected)), f"part {number}")
             return {"part_number": number, "size": expected.size, "etag": digest.get_part_etag(expected)}
+
+    def stop(self) -> None:
+        """Send nothing more, and wait for nothing."""
+        self.stopped.set()
+        self._session.hang_up()
 
     def complete(self, url: str, body: str, digest: str) -> None:
         # To be told twice that these parts are one file does no harm.

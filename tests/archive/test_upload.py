@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from nwb_mivae.archive import (
     prompt,
     upload_files,
 )
+from nwb_mivae.archive.client import ArchiveClient
+from nwb_mivae.archive.upload_parts import _StorageSession
 from nwb_mivae.errors import ArchiveError
 from tests.archive.stub_uploads import TOKEN, StubUploads
 
@@ -207,6 +211,8 @@ def test_a_silent_storage_is_left_soon(
     draft: StubUploads, files: list[LocalFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prompt, "READ_SECONDS", 0.3)
+    # A line on which none of these bytes can be on its way any more.
+    monkeypatch.setattr(prompt, "SLOWEST_BYTES", 1e9)
     draft.fail("PUT", r"/blobs/.*/1\?", "silence")
     with pytest.raises(InterruptedUploadError, match=r"nothing within 0\.3 s"):
         upload_files(plan_of(draft, files))
@@ -218,6 +224,55 @@ def test_a_slow_line_is_no_failure(draft: StubUploads, files: list[LocalFile], m
     draft.takes_slowly = 0.05
     upload_files(plan_of(draft, files[:1]))
     assert draft.paths == {PATHS[0]: CONTENTS[0]}
+
+
+def test_the_answer_to_a_part_may_take_as_long_as_its_bytes_do(
+    draft: StubUploads, files: list[LocalFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All of a part fits into the system's memory at once, and the storage takes it from there for two seconds.
+    monkeypatch.setattr(prompt, "READ_SECONDS", 0.5)
+    draft.takes_slowly = 0.3
+    plan = plan_of(draft, files[:1])
+    upload_files(plan)
+    assert draft.paths == {PATHS[0]: CONTENTS[0]}
+    waits = _StorageSession(threading.Event()).patience
+    assert waits(0)[1] == 0.5
+    assert waits(64 * 2**20)[1] == 300
+
+
+def test_nobody_who_stops_waits_for_an_answer(
+    draft: StubUploads, files: list[LocalFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft.fail("PUT", r"/blobs/.*/1\?", "silence")
+    draft.fail("PUT", r"/blobs/.*/2\?", 403)
+    began = time.monotonic()
+    with pytest.raises(InterruptedUploadError, match="status 403"):
+        upload_files(plan_of(draft, files[:1]))
+    assert time.monotonic() - began < 10
+
+
+def test_what_was_said_of_the_draft_is_told_after_a_failure(draft: StubUploads, files: list[LocalFile]) -> None:
+    draft.fail("PUT", "/blobs/", 403)
+    told: list[str] = []
+    with pytest.raises(InterruptedUploadError, match="The description of the draft was completed") as failure:
+        upload_files(plan_of(draft, files), note=told.append)
+    assert failure.value.as_dict()["changes"] == told == ["The description of the draft was completed"]
+    assert "relatedResource" in draft.metadata
+    # There is nothing left to say of it the second time.
+    with pytest.raises(InterruptedUploadError) as failure:
+        upload_files(plan_of(draft, files))
+    assert failure.value.changes == ()
+
+
+@pytest.mark.parametrize(("method", "path", "what"), [("PUT", "/blobs/", "reset"), ("POST", "initialize", 503)])
+def test_of_a_failed_upload_it_is_said_that_a_file_begins_again(
+    draft: StubUploads, files: list[LocalFile], method: str, path: str, what: int | str
+) -> None:
+    draft.fail(method, path, what)
+    with pytest.raises(InterruptedUploadError) as failure:
+        upload_files(plan_of(draft, files))
+    assert "from its beginning" in str(failure.value.remedy)
+    assert "resume" not in str(failure.value.remedy)
 
 
 def test_after_one_part_failed_the_others_are_not_sent(
@@ -272,6 +327,26 @@ def test_without_a_token_nothing_is_asked(
         with pytest.raises(ArchiveError, match=draft.token_variable):
             call()
     assert draft.requests == []
+
+
+def test_a_token_is_not_said_without_encryption(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DANDI_LAB_ORG_API_KEY", "DANDI_LAB_ORG_8000_API_KEY"):
+        monkeypatch.setenv(variable, TOKEN)
+    asked: list[str] = []
+    monkeypatch.setattr("requests.Session.send", lambda *_, **__: asked.append("sent"))
+    for address in ("http://lab.org/api", "http://lab.org:8000/api"):
+        with pytest.raises(ArchiveError, match="without encryption") as refusal:
+            check_token(address)
+        assert "https" in str(refusal.value)
+        assert TOKEN not in str(refusal.value)
+        with ArchiveClient(address) as client:
+            with pytest.raises(ArchiveError, match="without encryption"):
+                client.dandi_authenticate()
+            assert "Authorization" not in client.session.headers
+    assert asked == []
+    for host in ("https://lab.org", "http://localhost", "http://127.1.2.3", "http://[::1]"):
+        with ArchiveClient(host) as client:
+            client.refuse_plain_line()
 
 
 def test_the_public_archives_have_variables_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
