@@ -78,16 +78,15 @@ def publish(
     if new == (dandiset is not None) or new != (title is not None):
         raise typer.BadParameter("name a dandiset with --dandiset, or make one with --new and --title")
     up: list[str] = []
+    changes: list[str] = []
     planned: list[PublicationPlan] = []
 
     def after_interruption() -> str:
         if not planned:
             return "Nothing was sent."
         missing = [file.local.path for file in planned[0].upload.files if file.local.path not in up]
-        return (
-            f"Up: {', '.join(up) or 'nothing'}. Not up: {', '.join(missing) or 'nothing'}. "
-            "The same command goes on with what is not up."
-        )
+        said = [f"Up: {', '.join(up) or 'nothing'}", f"Not up: {', '.join(missing) or 'nothing'}", *changes]
+        return ". ".join([*said, "The same command goes on with what is not up."])
 
     with Terminal(as_json=as_json, quiet=quiet, after_interruption=after_interruption) as terminal:
         from nwb_mivae import pipeline
@@ -101,6 +100,7 @@ def publish(
             license=license,
             contributors=contributor or (),
             replace=replace,
+            to_publish=not dry_run,
             progress=terminal.progress,
         )
         if dry_run:
@@ -111,7 +111,10 @@ def publish(
             terminal.note(f"{note[0].upper()}{note[1:]}.")
         terminal.of_bytes = True
         published = pipeline.publish(
-            plan, progress=lambda _, done, total: terminal.progress("sending", done, total), finished=up.append
+            plan,
+            progress=lambda _, done, total: terminal.progress("sending", done, total),
+            finished=up.append,
+            note=changes.append,
         )
         draft = published.plan.upload
         terminal.result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nwb_mivae.annotation.schema import KNOWN_SCHEMA
 from nwb_mivae.archive import (
     Address,
     Asset,
@@ -30,6 +32,7 @@ from nwb_mivae.pipeline.publication_layout import (
     is_laid_out,
     lay_out,
     read_description,
+    refuse_other_file,
     write_description,
 )
 from nwb_mivae.pipeline.searching import is_run
@@ -77,12 +80,15 @@ class PublicationPlan:
         The files with their names in the dandiset, what is to be sent, and what the draft would be said to be.
     notes : tuple of str
         What the user should know or do.
+    replace : bool
+        Whether earlier results in the folder may be replaced.
     """
 
     folder: Path
     title: str | None
     upload: UploadPlan
     notes: tuple[str, ...]
+    replace: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for ``--json`` output."""
@@ -135,6 +141,7 @@ def plan_publication(
     license: str | None = None,
     contributors: Iterable[str] = (),
     replace: bool = False,
+    to_publish: bool = False,
     progress: Progress | None = None,
 ) -> PublicationPlan:
     """Find out what publishing annotated files would do; nothing is written, and the archive only read.
@@ -162,6 +169,8 @@ def plan_publication(
         ``"Last, First"`` or ``"Last, First <address@host>"``; added to those that the draft has.
     replace : bool
         Allow earlier results under the same path to be replaced, here and in the draft.
+    to_publish : bool
+        The plan is going to be carried out: a token is looked for now, before files are read for hours.
     progress : callable, optional
         ``progress(description, done, total)``.
 
@@ -170,18 +179,13 @@ def plan_publication(
     RefusedFilesError
         If there are files that cannot be published: all of them, with the reasons.
     ArchiveError
-        If the archive cannot be reached, the dandiset does not exist, or the draft has other files under these paths.
+        If the archive cannot be reached, the dandiset does not exist, or the draft has other files under these paths;
+        with ``to_publish``, if there is no valid token.
     OutputError
         If the folder belongs to another dandiset.
     """
     named = [Path(source) for source in sources]
-    digits = dandiset is not None and re.fullmatch(r"\d{6}", dandiset)
-    if (dandiset is None) == (title is None) or not (digits or (title or "").strip()):
-        raise ArchiveError(
-            f"dandiset {dandiset!r} and title {title!r}",
-            expected="the six digits of a dandiset, or the title of a new one",
-            remedy="name one of the two",
-        )
+    _refuse_unnamed(dandiset, title)
     folder = _folder(named, dandiset) if out is None else Path(out)
     described = read_description(folder)
     known = described_dandiset(described, folder, instance)
@@ -194,11 +198,13 @@ def plan_publication(
             remedy=f"choose another folder with --out, or publish to --dandiset {known}",
             file=folder / DESCRIPTION_FILE,
         )
-    files, refused = find_annotated_files(named, folder, progress)
+    if to_publish:
+        check_token(instance)
+    files, refused, zarr = find_annotated_files(named, folder, progress)
     files = _each_once(files)
     refused += _refused_paths(files, folder, replace=replace)
-    if refused:
-        raise RefusedFilesError.of([*refused, *_refused_findings(files, progress)])
+    if refused or (zarr and not files):
+        raise RefusedFilesError.of([*refused, *zarr, *_refused_findings(files, progress)])
     metadata = _description(files, title=title, license=license, contributors=contributors)
     upload = plan_upload(
         [file.local for file in files], dandiset, metadata=metadata, instance=instance, replace=replace
@@ -208,11 +214,15 @@ def plan_publication(
     refused = _refused_findings([file for file in files if file.local.path in to_send], progress)
     if refused:
         raise RefusedFilesError.of(refused)
-    return PublicationPlan(folder, title, upload, tuple(_notes(files, upload)))
+    return PublicationPlan(folder, title, upload, tuple(_notes(files, zarr, upload)), replace)
 
 
 def publish(
-    plan: PublicationPlan, *, progress: Progress | None = None, finished: Callable[[str], None] | None = None
+    plan: PublicationPlan,
+    *,
+    progress: Progress | None = None,
+    finished: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Publication:
     """Lay a dandiset out in its folder and send what is missing into its draft; no version is published.
 
@@ -227,6 +237,8 @@ def publish(
         ``progress(path, done, total)`` in bytes.
     finished : callable, optional
         Told the path of each file as soon as the draft has it.
+    note : callable, optional
+        Told in a sentence what else was changed in the archive, as soon as it was.
 
     Raises
     ------
@@ -240,16 +252,38 @@ def publish(
     upload = plan.upload
     check_token(upload.instance)
     for planned in upload.files:
-        lay_out(planned.local, plan.folder)
+        lay_out(planned.local, plan.folder, replace=plan.replace)
     if plan.title is not None:
         created = create_dandiset(plan.title, upload.metadata, instance=upload.instance)
+        if note is not None:
+            note(f"Dandiset {created} was made")
         # From here on the folder says which one it is, so that the same command goes on with it.
         write_description(plan.folder, upload.metadata, created, upload.instance)
         files = [planned.local for planned in upload.files]
         upload = plan_upload(files, created, metadata=upload.metadata, instance=upload.instance)
     write_description(plan.folder, upload.metadata, str(upload.dandiset), upload.instance)
-    assets = upload_files(upload, progress=progress, finished=finished)
-    return Publication(PublicationPlan(plan.folder, None, upload, plan.notes), tuple(assets))
+    assets = upload_files(upload, progress=progress, finished=finished, note=note)
+    return Publication(dataclasses.replace(plan, title=None, upload=upload), tuple(assets))
+
+
+def _refuse_unnamed(dandiset: str | None, title: str | None) -> None:
+    """Refuse what names no dandiset, or two."""
+    if (dandiset is None) == (title is None):
+        raise ArchiveError(
+            f"dandiset {dandiset!r} and title {title!r}",
+            expected="the six digits of a dandiset, or the title of a new one",
+            remedy="name one of the two",
+        )
+    if dandiset is not None and not re.fullmatch(r"[0-9]{6}", dandiset):
+        raise ArchiveError(
+            f"{dandiset!r}, which is not a dandiset's number",
+            expected="six digits",
+            remedy=f"write {dandiset:0>6}"
+            if re.fullmatch(r"[0-9]{1,5}", dandiset)
+            else "copy them from the dandiset's page, as in 000728",
+        )
+    if title is not None and not title.strip():
+        raise ArchiveError("an empty title", expected="the title of a new dandiset", remedy="give it one")
 
 
 def _folder(sources: Sequence[Path], dandiset: str | None) -> Path:
@@ -311,7 +345,18 @@ def _dandisets(files: Sequence[AnnotatedFile]) -> list[Address]:
     return list(dict.fromkeys(Address(each.instance, each.dandiset, each.version) for each in found))
 
 
-def _notes(files: Sequence[AnnotatedFile], upload: UploadPlan) -> Iterator[str]:
+def _notes(files: Sequence[AnnotatedFile], zarr: Sequence[NwbMivaeError], upload: UploadPlan) -> Iterator[str]:
+    if zarr:
+        yield (
+            f"Zarr folders are not sent: {', '.join(str(each.file) for each in zarr)}; `dandi upload` can, or annotate "
+            "with --format hdf5"
+        )
+    newer = [f"{file.local.path} ({file.newer_schema})" for file in files if file.newer_schema]
+    if newer:
+        yield (
+            f"results of a later version of the ndx-mivae schema than {KNOWN_SCHEMA}, which were checked in part only: "
+            f"{', '.join(newer)}; update nwb_mivae and ndx-mivae to check all of them"
+        )
     local = [file.local.path for file in files if not file.sources]
     if local:
         yield (
@@ -351,13 +396,9 @@ def _refused_paths(files: Sequence[AnnotatedFile], folder: Path, *, replace: boo
                     file=local.file,
                 )
             )
-        elif not replace and (folder / local.path).exists() and not is_laid_out(local, folder / local.path):
-            refused.append(
-                OutputError(
-                    "another file than the one that is to be published",
-                    expected=f"nothing, or the bytes of {local.file}",
-                    remedy="if these are earlier results of yours, repeat with --replace",
-                    file=folder / local.path,
-                )
-            )
+        elif not replace:
+            try:
+                refuse_other_file(local, folder)
+            except OutputError as problem:
+                refused.append(problem)
     return refused

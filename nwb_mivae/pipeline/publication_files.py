@@ -9,6 +9,7 @@ from typing import Any
 
 from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.annotation.record import ASSET_PARTS, asset_parts
+from nwb_mivae.annotation.schema import cached_versions, explain_newer_schema, newest
 from nwb_mivae.archive import Address, LocalFile, derived_from, is_zarr, name_in_dandiset, software_activity
 from nwb_mivae.errors import AnnotationError, ArchiveError, NwbMivaeError
 from nwb_mivae.pipeline.searching import is_run, search_nwb
@@ -40,6 +41,8 @@ class AnnotatedFile:
         Of nwb_mivae, that wrote into it.
     movies_outside : bool
         Whether it names movies that lie beside it.
+    newer_schema : str or None
+        Version of the extension's schema, where it is later than the one known here.
     """
 
     local: LocalFile
@@ -48,12 +51,16 @@ class AnnotatedFile:
     trained_on: tuple[Address, ...]
     versions: tuple[str, ...]
     movies_outside: bool
+    newer_schema: str | None
 
 
 def find_annotated_files(
     sources: Sequence[Path], folder: Path, progress: Progress | None
-) -> tuple[list[AnnotatedFile], list[NwbMivaeError]]:
-    """The annotated files among ``sources``, but for those in ``folder``, and why the others cannot be published."""
+) -> tuple[list[AnnotatedFile], list[NwbMivaeError], list[NwbMivaeError]]:
+    """The annotated files among ``sources``, but for those in ``folder``, and why the others cannot be published.
+
+    What is said of Zarr folders stands apart, last: they keep no HDF5 file from being published.
+    """
     found: dict[Path, Path | None] = {}
     refused: list[NwbMivaeError] = []
     for source in sources:
@@ -76,28 +83,34 @@ def find_annotated_files(
             )
         for path in inside:
             found.setdefault(path.resolve(), model)
-    described = []
+    described, zarr = [], []
     for done, (path, model) in enumerate(found.items()):
         if progress is not None:
             progress("reading", done, len(found))
+        if is_zarr(path):
+            zarr.append(_zarr_folder(path))
+            continue
         try:
             described.append(_describe(path, model))
         except NwbMivaeError as problem:
             refused.append(problem)
     if progress is not None:
         progress("reading", len(found), len(found))
-    return described, refused
+    return described, refused, zarr
+
+
+def _zarr_folder(path: Path) -> NwbMivaeError:
+    return ArchiveError(
+        "an annotation in Zarr format, which is a folder of many files",
+        expected="HDF5",
+        remedy="annotate with the hdf5 backend to publish; or send the folder with `dandi upload`, which can",
+        file=path,
+    )
 
 
 def _describe(path: Path, model: Path | None) -> AnnotatedFile:
-    if is_zarr(path):
-        raise ArchiveError(
-            "an annotation in Zarr format, which is a folder of many files",
-            expected="HDF5",
-            remedy="annotate with the hdf5 backend to publish; or send the folder with `dandi upload`, which can",
-            file=path,
-        )
-    opened = open_nwb(path)
+    with explain_newer_schema(path):
+        opened = open_nwb(path)
     try:
         results = annotations_in(opened.nwbfile)
         if not results:
@@ -130,6 +143,7 @@ def _describe(path: Path, model: Path | None) -> AnnotatedFile:
         tuple(trained_on),
         tuple(dict.fromkeys(versions)),
         movies_outside,
+        newest(cached_versions(path)),
     )
 
 

@@ -13,7 +13,15 @@ from nwb_mivae.archive import LocalFile, archive_urls, merge_metadata
 from nwb_mivae.errors import OutputError
 from nwb_mivae.outputs import whole_file
 
-__all__ = ["DESCRIPTION_FILE", "described_dandiset", "is_laid_out", "lay_out", "read_description", "write_description"]
+__all__ = [
+    "DESCRIPTION_FILE",
+    "described_dandiset",
+    "is_laid_out",
+    "lay_out",
+    "read_description",
+    "refuse_other_file",
+    "write_description",
+]
 
 #: What DANDI keeps the description in.
 DESCRIPTION_FILE = "dandiset.yaml"
@@ -29,13 +37,32 @@ def is_laid_out(local: LocalFile, place: Path) -> bool:
     return other.size == local.size and other.digest.as_str() == local.digest.as_str()
 
 
-def lay_out(local: LocalFile, folder: Path) -> None:
+def refuse_other_file(local: LocalFile, folder: Path) -> None:
+    """Refuse to put a file where another one is.
+
+    Raises
+    ------
+    OutputError
+        If its place in the folder is taken, and by other bytes than its own.
+    """
+    place = folder / local.path
+    if os.path.lexists(place) and not is_laid_out(local, place):
+        raise OutputError(
+            "another file than the one that is to be published",
+            expected=f"nothing, or the bytes of {local.file}",
+            remedy="if these are earlier results of yours, repeat with --replace",
+            file=place,
+        )
+
+
+def lay_out(local: LocalFile, folder: Path, *, replace: bool) -> None:
     """Put a file into its place in a folder, whole or not at all: as a hard link, or a copy where there are none.
 
     Raises
     ------
     OutputError
-        If the file is gone or has another size than when its digest was computed, or the folder cannot be written.
+        If the file is gone or has another size than when its digest was computed, or the folder cannot be written; or
+        if ``replace`` is false and another file is there by now.
     """
     place = folder / local.path
     if not local.file.is_file() or local.file.stat().st_size != local.size:
@@ -47,7 +74,9 @@ def lay_out(local: LocalFile, folder: Path) -> None:
         )
     if is_laid_out(local, place):
         return
-    with whole_file(place) as beside:
+    if not replace:
+        refuse_other_file(local, folder)
+    with whole_file(place, overwrite=replace) as beside:
         try:
             os.link(local.file, beside)
         except OSError:

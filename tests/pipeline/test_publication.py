@@ -17,6 +17,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from nwb_mivae.annotation import annotate, read_annotations
+from nwb_mivae.annotation.schema import KNOWN_SCHEMA
 from nwb_mivae.archive import download_assets, find_assets
 from nwb_mivae.cli.main import application
 from nwb_mivae.errors import ArchiveError, OutputError
@@ -272,7 +273,76 @@ def test_control_c_says_what_is_up(draft: StubUploads, annotated: Path) -> None:
     said = json.loads(result.stdout)["remedy"]
     assert said.startswith("Up: nothing. Not up: ")
     assert PATH in said
+    assert "The description of the draft was completed" in said
     assert draft.paths == {}
+
+
+def test_control_c_says_that_a_dandiset_was_made(
+    draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StubUploads(None) as archive:
+        monkeypatch.setenv(archive.token_variable, TOKEN)
+        archive.fail("PUT", "/blobs/", "interrupt", times=1)
+        result = call(annotated, "--new", "--title", "T", "--instance", archive.url, "--json")
+    assert result.exit_code == 130, result.output
+    assert "Dandiset 000321 was made" in json.loads(result.stdout)["remedy"]
+
+
+def a_zarr_folder(place: Path) -> Path:
+    place.mkdir()
+    (place / ".zgroup").write_text("{}")
+    return place
+
+
+def test_zarr_folders_do_not_keep_files_from_being_published(draft: StubUploads, annotated: Path) -> None:
+    zarr = a_zarr_folder(annotated.parent / "g.nwb.zarr")
+    result = call(annotated.parent, "--dandiset", "000999")
+    assert result.exit_code == 0, result.output
+    assert set(draft.paths) == {PATH}
+    assert f"Zarr folders are not sent: {zarr}" in result.stderr
+    with pytest.raises(RefusedFilesError, match="hdf5 backend"):
+        plan_publication([zarr], "000999")
+
+
+def test_results_of_a_later_schema_are_noted(draft: StubUploads, annotated: Path) -> None:
+    assert not [note for note in plan_publication([annotated], "000999").notes if "schema" in note]
+    with h5py.File(annotated, "r+") as file:
+        file["specifications/ndx-mivae"].move(KNOWN_SCHEMA, "99.0.0")
+    (note,) = [note for note in plan_publication([annotated], "000999").notes if "schema" in note]
+    assert f"{PATH} (99.0.0)" in note
+
+
+def test_what_appears_in_the_folder_after_planning_is_not_replaced(draft: StubUploads, annotated: Path) -> None:
+    plan = plan_publication([annotated], "000999")
+    place = Path("dandiset-000999", PATH)
+    place.parent.mkdir(parents=True)
+    place.write_text("somebody's own")
+    with pytest.raises(OutputError, match="--replace"):
+        publish(plan)
+    assert place.read_text() == "somebody's own"
+    assert draft.changes == []
+
+
+def test_a_token_is_looked_for_before_files_are_read(
+    draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(draft.token_variable)
+    monkeypatch.setattr("nwb_mivae.pipeline.publication.find_annotated_files", lambda *_: pytest.fail("files read"))
+    result = call(annotated, "--dandiset", "000999")
+    assert result.exit_code == 3, result.output
+    assert draft.token_variable in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("dandiset", "said"),
+    [
+        ("99", "'99', which is not a dandiset's number; expected six digits. Write 000099"),
+        ("DANDI:000999", "copy them"),
+    ],
+)
+def test_what_is_no_number_of_a_dandiset_is_said(annotated: Path, dandiset: str, said: str) -> None:
+    with pytest.raises(ArchiveError, match=f"(?i){re.escape(said)}"):
+        plan_publication([annotated], dandiset)
 
 
 @pytest.mark.slow
@@ -285,8 +355,7 @@ def test_all_that_is_wrong_is_said_at_once(draft: StubUploads, annotated: Path, 
     with_text(Path(shutil.copy(annotated, folder / "e-same.nwb")), "general/notes", "of another run")
     with_text(Path(shutil.copy(annotated, folder / "f-sexless.nwb")), "general/subject/sex", None)
     with_text(folder / "f-sexless.nwb", "general/session_id", "3")
-    (folder / "g.nwb.zarr").mkdir()
-    (folder / "g.nwb.zarr" / ".zgroup").write_text("{}")
+    a_zarr_folder(folder / "g.nwb.zarr")
     draft.requests.clear()
 
     with pytest.raises(RefusedFilesError) as refusal:
