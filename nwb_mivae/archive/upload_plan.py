@@ -147,6 +147,7 @@ def plan_upload(
         paths and ``replace`` is false, or the description does not fit the archive's schema.
     """
     from nwb_mivae.archive.client import ArchiveClient, archive_errors, resolve_instance, with_token_if_asked
+    from nwb_mivae.archive.upload_parts import REPEATED
 
     ordered = sorted(files, key=lambda file: file.path)
     for file in ordered:
@@ -158,7 +159,7 @@ def plan_upload(
         planned = tuple(PlannedFile(file, "send") for file in ordered)
         return UploadPlan(resolve_instance(instance).name, None, planned, metadata, metadata)
     address = str(Address(instance, dandiset, "draft"))
-    with archive_errors(address), ArchiveClient(instance) as client:
+    with archive_errors(address), ArchiveClient(instance, repeated=REPEATED) as client:
         draft = with_token_if_asked(client, lambda: client.get_dandiset(dandiset, "draft", lazy=False))
         known = with_token_if_asked(client, draft.get_raw_metadata)
         merged, additions = merge_metadata(known, metadata)

@@ -62,10 +62,7 @@ class AnnotatedOutputs:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        steps = read_json(run.provenance).get("steps", {})
-        self._known: dict[str, dict[str, Any]] = {
-            entry["file"]: entry for entry in steps.get("annotate", {}).get("outputs", [])
-        }
+        self._known = self._recorded()
 
     def contents(self, path: Path) -> Contents | None:
         """What this run wrote there; ``None`` where it wrote nothing."""
@@ -94,10 +91,16 @@ class AnnotatedOutputs:
 
         ``contents`` is ``None`` for a recording that was appended to, which is never replaced.
         """
+        # Sessions of one run may be annotated by several programs at once.
+        self._known |= self._recorded()
         if contents is not None:
             place = self._place(path)
             self._known[place] = {"file": place, "sha256": _digest(path), **asdict(contents)}
         record_step(self._run, "annotate", files=files, outputs=list(self._known.values()))
+
+    def _recorded(self) -> dict[str, dict[str, Any]]:
+        step = read_json(self._run.provenance).get("steps", {}).get("annotate", {})
+        return {entry["file"]: entry for entry in step.get("outputs", [])}
 
     def _place(self, path: Path) -> str:
         return Path(relative_path(path, self._run.directory)).as_posix()

@@ -17,6 +17,8 @@ from nwb_mivae.errors import AnnotationError
 from nwb_mivae.model import save_module
 from nwb_mivae.outputs import read_json, sha256_of_file, write_json
 from nwb_mivae.pipeline import TrainedRun
+from nwb_mivae.pipeline.annotated_outputs import AnnotatedOutputs, Contents
+from nwb_mivae.run import Run
 from tests.archive.stub_archive import StubArchive
 from tests.finished_run import FinishedRun
 
@@ -177,6 +179,20 @@ def test_what_a_run_of_an_earlier_version_wrote_is_not_replaced(copy: FinishedRu
     assert sha256_of_file(first) == before
     assert annotation_names(second) == ["mivae_2"]
     assert pipeline.annotate(copy.run, **wanted) == ([second], [])
+
+
+def test_programs_that_annotate_a_run_at_once_keep_each_others_records(copy: FinishedRun, key: str):
+    run = Run.at(copy.run)
+    one, other = AnnotatedOutputs(run), AnnotatedOutputs(run)
+    (file,) = ClipStore.open(copy.store).sessions[key].source["files"]
+    contents = Contents.of(file, form="copy", name="mivae", weights_sha256="ab" * 32)
+    places = [copy.run / "one.nwb", copy.run / "other.nwb"]
+    for outputs, place in zip((one, other), places, strict=True):
+        place.write_text(place.name)
+        outputs.add(place, contents, files=[place.name])
+    for place in places:
+        assert AnnotatedOutputs(run).why_kept(place, contents) is None
+        assert "no record" in str(AnnotatedOutputs(run).why_kept(place.with_name("third.nwb"), contents))
 
 
 def test_a_source_with_two_results_is_annotated_by_a_run_trained_again(copy: FinishedRun, key: str, tmp_path: Path):
