@@ -15,6 +15,7 @@ import numpy as np
 
 from nwb_mivae.annotation.append import copy_to_change, refuse_open_elsewhere, refuse_unchangeable
 from nwb_mivae.annotation.backends import Backend, BackendName, backend_named, backend_of
+from nwb_mivae.annotation.data_outside import data_outside
 from nwb_mivae.annotation.file_name import annotated_name
 from nwb_mivae.annotation.file_part import FilePart, part_of_session
 from nwb_mivae.annotation.moved_source import decode_texts, keep_external_files
@@ -72,7 +73,8 @@ def annotate(
     ``"copy"``
         An export of the whole source with the results in it: a new ``object_id`` for the file, the same ``identifier``
         and, inside, the same objects with their own ids; HDF5 objects that no NWB schema describes are unknown to pynwb
-        and stay behind, data kept in other HDF5 files comes along. The source is only read.
+        and stay behind, data kept in other files (linked, virtual or external datasets) comes along. The source is
+        only read.
     ``"append"``
         The source itself, which keeps its ids. A copy beside it is appended to, flushed to the disk and put in its
         place at once: after a crash at any moment the file is whole, with the results or without, and what is left of
@@ -142,8 +144,9 @@ def annotate(
     AnnotationError
         If the source changed since it was prepared, is open in another program, protected, of a later version of the
         extension, or cannot be written anew; if it has results of these weights and no ``name`` is given, or has
-        something of that ``name``; if results, session and model do not belong together; if a row is out of range; if
-        ``out`` is the source or exists; if a source on a server is to be copied or appended to.
+        something of that ``name``; if a file that a copy has to take data from is missing; if results, session and
+        model do not belong together; if a row is out of range; if ``out`` is the source or exists; if a source on a
+        server is to be copied or appended to.
     SessionError
         If the source cannot be read.
     ArchiveError
@@ -185,7 +188,7 @@ def _write_copy(
         name = _name_in(opened, name, results)
         target = _place(location, out, name, "copy", backend)
         refuse_output(source, target, overwrite=overwrite)
-        needed = before.n_bytes + _added_bytes(results)
+        needed = before.n_bytes + data_outside(source).n_bytes + _added_bytes(results)
         refuse_without_space(target, needed)
         part = part_of_session(opened, results.stored, digest=_digest(source))
         with _refusing(opened.location, "a file that results cannot be added to"):

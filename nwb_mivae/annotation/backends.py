@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from nwb_mivae.annotation.data_outside import copy_values, data_outside, is_outside
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.outputs import reserve_space, whole_directory, whole_file
 from nwb_mivae.sessions.zarr_folder import INSTALL_ZARR, open_zarr, zarr_is_installed
@@ -92,9 +93,11 @@ class HDF5Backend(Backend):
         _load_masks(nwbfile)
         _renew_indices(nwbfile)
         # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
-        # Everywhere else links stay, because without them pynwb builds every object anew.
-        link_data = not _links_to_other_files(Path(source_io.source))
-        with self.open(path, "w") as writing:
+        # Everywhere else links stay, because without them pynwb builds every object anew; of a Zarr source nothing can
+        # be linked to.
+        source = Path(source_io.source)
+        link_data = not (source.is_dir() or data_outside(source).linked)
+        with _new_file(path) as writing:
             reserve_space(path, n_bytes)
             writing.export(src_io=source_io, nwbfile=nwbfile, write_args={"link_data": link_data})
 
@@ -232,14 +235,19 @@ def _as_stored(table: Any) -> Any:
     )
 
 
-def _links_to_other_files(source: Path) -> bool:
+def _new_file(path: Path) -> Any:
+    """The IO that writes a new HDF5 file, with all values in it."""
     import h5py
+    from pynwb import NWBHDF5IO
 
-    if source.is_dir():
-        return True
+    class Writer(NWBHDF5IO):  # type: ignore[misc]
+        def write_dataset(self, parent: h5py.Group, builder: Any, **kwargs: Any) -> Any:
+            """Write one dataset, as :meth:`hdmf.backends.hdf5.HDF5IO.write_dataset` does."""
+            if self.get_written(builder) or not is_outside(builder.data):
+                return super().write_dataset(parent, builder, **kwargs)
+            copy = copy_values(builder.data, parent, builder.name)
+            self.set_attributes(copy, builder.attributes)
+            self._written_builders.set_written(builder)
+            return copy
 
-    def is_external(_: str, link: object) -> bool | None:
-        return isinstance(link, h5py.ExternalLink) or None
-
-    with h5py.File(source, "r") as file:
-        return bool(file.visititems_links(is_external))
+    return Writer(str(path), mode="w")

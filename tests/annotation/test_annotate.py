@@ -18,7 +18,7 @@ import pytest
 from nwbinspector import Importance, inspect_nwbfile
 from pynwb import NWBHDF5IO
 
-from nwb_mivae.annotation import annotate, annotated_name, annotation_names, read_annotations
+from nwb_mivae.annotation import annotate, annotated_name, annotation_names, data_outside, read_annotations
 from nwb_mivae.errors import AnnotationError, OutputError, SessionError
 from nwb_mivae.inference.latents import BLOCKS
 from nwb_mivae.outputs import sha256_of_file
@@ -34,6 +34,7 @@ from tests.annotation.sources import (
     write_source,
 )
 
+DFF = "processing/ophys/DfOverF/DfOverF"
 CRITICAL = (Importance.CRITICAL, Importance.ERROR)
 
 
@@ -333,6 +334,58 @@ def test_data_kept_in_another_file_comes_along(tmp_path: Path):
         assert isinstance(traces.get("data", getlink=True), h5py.HardLink)
         np.testing.assert_array_equal(traces["data"][:], expected)
     assert problems(out) == []
+
+
+def moved_out(source: Path, way: str) -> np.ndarray:
+    """Keep the traces of a source in a file beside it; their values."""
+    with h5py.File(source, "r+") as file:
+        traces = file[DFF]
+        values, attributes = traces["data"][:], dict(traces["data"].attrs)
+        del traces["data"]
+        if way == "virtual":
+            with h5py.File(source.parent / "part.h5", "w") as part:
+                part["x"] = values
+            layout = h5py.VirtualLayout((*values.shape,), values.dtype, maxshape=(None, values.shape[1]))
+            layout[:] = h5py.VirtualSource("part.h5", "x", shape=values.shape)
+            data = traces.create_virtual_dataset("data", layout)
+        else:
+            values.tofile(source.parent / "part.h5")
+            where = [(str(source.parent / "part.h5"), 0, values.nbytes)]
+            data = traces.create_dataset("data", values.shape, values.dtype, external=where)
+        data.attrs.update(attributes)
+    return values
+
+
+@pytest.mark.parametrize("at_once", [800, 2**26])
+@pytest.mark.parametrize("way", ["virtual", "external"])
+def test_virtual_and_external_data_come_along_into_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, at_once: int
+):
+    (tmp_path / "data").mkdir()
+    source = write_source(tmp_path / "data" / "source.nwb")
+    expected = moved_out(source, way)
+    monkeypatch.setattr(data_outside, "_AT_ONCE_BYTES", at_once)
+    monkeypatch.setattr(data_outside, "_CHUNK_BYTES", 560)
+    out = run(source, stored_for(source), tmp_path / "results" / "copy.nwb")
+    with h5py.File(source, "r") as before, h5py.File(out, "r") as file:
+        copy = file[DFF]["data"]
+        assert not copy.is_virtual
+        assert copy.external is None
+        assert copy.maxshape == before[DFF]["data"].maxshape
+        assert dict(copy.attrs) == dict(before[DFF]["data"].attrs)
+        np.testing.assert_array_equal(copy[:], expected)
+    assert problems(out) == []
+
+
+@pytest.mark.parametrize("way", ["virtual", "external"])
+def test_data_whose_file_is_missing_is_refused_and_not_copied_as_zeros(tmp_path: Path, way: str):
+    source = write_source(tmp_path / "source.nwb")
+    moved_out(source, way)
+    (tmp_path / "part.h5").unlink()
+    error = refused(source, stored_for(source), tmp_path / "results" / "copy.nwb")
+    assert "part.h5, which is not there" in error.found
+    assert error.object_path == f"{DFF}/data"
+    assert not (tmp_path / "results").exists()
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------

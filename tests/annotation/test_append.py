@@ -130,6 +130,22 @@ def test_a_list_of_programs_becomes_longer_and_links_to_other_files_stay(source:
         assert isinstance(file["processing/ophys/DfOverF/DfOverF"].get("data", getlink=True), h5py.ExternalLink)
 
 
+def test_a_virtual_dataset_stays_one_in_a_file_that_is_appended_to(source: Path):
+    with h5py.File(source, "r+") as file, h5py.File(source.parent / "part.h5", "w") as part:
+        traces = file["processing/ophys/DfOverF/DfOverF"]
+        part["x"] = expected = traces["data"][:]
+        attributes = dict(traces["data"].attrs)
+        del traces["data"]
+        layout = h5py.VirtualLayout(expected.shape, expected.dtype)
+        layout[:] = h5py.VirtualSource("part.h5", "x", shape=expected.shape)
+        traces.create_virtual_dataset("data", layout).attrs.update(attributes)
+    append(source, stored_for(source))
+    with h5py.File(source, "r") as file:
+        data = file["processing/ophys/DfOverF/DfOverF/data"]
+        assert data.is_virtual
+        np.testing.assert_array_equal(data[:], expected)
+
+
 @pytest.mark.slow
 def test_a_zarr_folder_is_appended_to(source: Path, stored: Stored):
     folder = zarr_source(source, stored)
