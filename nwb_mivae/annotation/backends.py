@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from nwb_mivae.annotation.data_outside import copy_values, data_outside, is_outside
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.outputs import reserve_space, whole_directory, whole_file
 from nwb_mivae.sessions.zarr_folder import INSTALL_ZARR, open_zarr, zarr_is_installed
@@ -90,6 +89,9 @@ class HDF5Backend(Backend):
 
     def export(self, source_io: Any, nwbfile: Any, path: Path, *, n_bytes: int = 0) -> None:
         """Export with pynwb, which copies an HDF5 source's unchanged objects byte by byte."""
+        from nwb_mivae.annotation.data_outside import data_outside
+        from nwb_mivae.annotation.hdf5_export import new_file
+
         _load_masks(nwbfile)
         _renew_indices(nwbfile)
         # Data that the source keeps in another file is copied: a link to it is a path, and breaks at a move.
@@ -97,7 +99,7 @@ class HDF5Backend(Backend):
         # be linked to.
         source = Path(source_io.source)
         link_data = not (source.is_dir() or data_outside(source).linked)
-        with _new_file(path) as writing:
+        with new_file(path) as writing:
             reserve_space(path, n_bytes)
             writing.export(src_io=source_io, nwbfile=nwbfile, write_args={"link_data": link_data})
 
@@ -233,21 +235,3 @@ def _as_stored(table: Any) -> Any:
         compression_opts=stored.compression_opts,
         shuffle=stored.shuffle,
     )
-
-
-def _new_file(path: Path) -> Any:
-    """The IO that writes a new HDF5 file, with all values in it."""
-    import h5py
-    from pynwb import NWBHDF5IO
-
-    class Writer(NWBHDF5IO):  # type: ignore[misc]
-        def write_dataset(self, parent: h5py.Group, builder: Any, **kwargs: Any) -> Any:
-            """Write one dataset, as :meth:`hdmf.backends.hdf5.HDF5IO.write_dataset` does."""
-            if self.get_written(builder) or not is_outside(builder.data):
-                return super().write_dataset(parent, builder, **kwargs)
-            copy = copy_values(builder.data, parent, builder.name)
-            self.set_attributes(copy, builder.attributes)
-            self._written_builders.set_written(builder)
-            return copy
-
-    return Writer(str(path), mode="w")

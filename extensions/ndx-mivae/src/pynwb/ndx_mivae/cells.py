@@ -14,6 +14,7 @@ from pynwb.ophys import PlaneSegmentation
 
 from ndx_mivae.checks import (
     increasing_problem,
+    integer_problem,
     json_problem,
     length_problem,
     number_problem,
@@ -26,7 +27,7 @@ from ndx_mivae.checks import (
     values_in_memory,
 )
 from ndx_mivae.model import MIVAEModel
-from ndx_mivae.tables import TABLE_ARGUMENTS
+from ndx_mivae.tables import TABLE_ARGUMENTS, given_row
 
 __all__ = ["FunctionalFingerprints", "Subpopulations", "SubpopulationsTable"]
 
@@ -69,10 +70,29 @@ class SubpopulationsTable(DynamicTable):
     )
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        shape = shape_of(self["profile"].data)
-        if shape is not None and shape[0] and len(shape) != 2:
-            report(self, [f"'{self.name}': profile has shape {tuple(shape)}, but must be (subpopulation, bin)"])
-        report(self, [range_problem(self.name, "n_cells", self["n_cells"].data, 0, np.inf)])
+        report(self, _table_problems(self.name, self["profile"].data, self["n_cells"].data))
+
+    def add_row(self, *args: Any, **kwargs: Any) -> None:
+        """Add a subpopulation; columns are given by name, or all in one mapping."""
+        given = given_row(args, kwargs)
+        profile, n_cells = ([given[name]] if name in given else [] for name in ("profile", "n_cells"))
+        report(self, _table_problems(self.name, profile, n_cells))
+        if len(self):
+            bins = (shape_of(self["profile"].data) or (None, None))[1]
+            report(self, [length_problem(self.name, "profile", each, "each profile before", bins) for each in profile])
+        super().add_row(*args, **kwargs)
+
+
+def _table_problems(name: str, profiles: Any, n_cells: Any) -> list[str | None]:
+    shape = shape_of(profiles)
+    problems = [
+        number_problem(name, "profile", profiles),
+        integer_problem(name, "n_cells", n_cells),
+        range_problem(name, "n_cells", n_cells, 0, np.inf),
+    ]
+    if shape is not None and shape[0] and len(shape) != 2:
+        problems.insert(0, f"'{name}': profile has shape {tuple(shape)}, but must be (subpopulation, bin)")
+    return problems
 
 
 @register_class("Subpopulations", "ndx-mivae")
@@ -149,13 +169,14 @@ class Subpopulations(NWBDataInterface):
             space_problem(name, "target", fields["target"]),
             *region_problems(name, "cells", cells, _TABLES),
             length_problem(name, "subpopulation", fields["subpopulation"], "cells", n_cells),
-            _integer_problem(name, "subpopulation", fields["subpopulation"]),
+            integer_problem(name, "subpopulation", fields["subpopulation"]),
             _rows_problem(name, fields["subpopulation"], len(table)),
             increasing_problem(name, "bin_offsets_in_seconds", fields["bin_offsets_in_seconds"]),
         ]
         if fields["confidence"] is not None:
             problems += [
                 length_problem(name, "confidence", fields["confidence"], "cells", n_cells),
+                number_problem(name, "confidence", fields["confidence"]),
                 range_problem(name, "confidence", fields["confidence"], -1, 1),
             ]
         if fields["settings"] is not None:
@@ -167,16 +188,9 @@ class Subpopulations(NWBDataInterface):
         return problems
 
 
-def _integer_problem(name: str, attribute: str, data: Any) -> str | None:
-    values = values_in_memory(data)
-    if values is None or not values.size or values.dtype.kind in "iu":
-        return None
-    return f"'{name}': {attribute} is of type {values.dtype}, but must be integers"
-
-
 def _rows_problem(name: str, data: Any, n_rows: int) -> str | None:
     rows = values_in_memory(data)
-    if rows is None or not rows.size or (rows.min() >= -1 and rows.max() < n_rows):
+    if rows is None or not rows.size or rows.dtype.kind not in "iu" or (rows.min() >= -1 and rows.max() < n_rows):
         return None
     return (
         f"'{name}': subpopulation has values from {rows.min()} to {rows.max()}, but must name one of the {n_rows} "

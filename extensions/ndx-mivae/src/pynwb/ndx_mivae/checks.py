@@ -21,8 +21,10 @@ from pynwb.misc import Units
 
 __all__ = [
     "SPACES",
+    "bool_problem",
     "choice_problem",
     "increasing_problem",
+    "integer_problem",
     "json_problem",
     "length_problem",
     "number_problem",
@@ -142,6 +144,26 @@ def increasing_problem(name: str, attribute: str, data: Any) -> str | None:
     return f"'{name}': {attribute} do not increase" if np.any(np.diff(values) <= 0) else None
 
 
+def integer_problem(name: str, attribute: str, data: Any) -> str | None:
+    """What is wrong with numbers that count or number something, if anything: a mask or a fraction is neither."""
+    return _kind_problem(name, attribute, data, "iu", "integers")
+
+
+def bool_problem(name: str, attribute: str, data: Any) -> str | None:
+    """What is wrong with values that must be true or false, if anything: the text 'False' would be true."""
+    return _kind_problem(name, attribute, data, "b", "booleans")
+
+
+def _kind_problem(name: str, attribute: str, data: Any, kinds: str, expected: str) -> str | None:
+    values = values_in_memory(data)
+    if values is not None and not values.size:
+        return None
+    dtype = getattr(data, "dtype", None) if values is None else values.dtype
+    if not isinstance(dtype, np.dtype) or dtype.kind in kinds:
+        return None
+    return f"'{name}': {attribute} is of type {dtype}, but must be {expected}"
+
+
 def number_problem(name: str, attribute: str, data: Any) -> str | None:
     """What is wrong with an array of numbers, if anything; NaN, which says that there is no value, is not wrong."""
     values = values_in_memory(data)
@@ -180,13 +202,14 @@ def table_problem(name: str, attribute: str, table: DynamicTable, kinds: tuple[t
 def region_problems(
     name: str, attribute: str, region: DynamicTableRegion, kinds: tuple[type, ...] = (DynamicTable,)
 ) -> list[str | None]:
-    """What is wrong with a region: no table, a table of another kind, or rows the table has not."""
+    """What is wrong with a region: no table, a table of another kind, no row numbers, or rows the table has not."""
     table = region.table
     if table is None:
         return [f"'{name}': {attribute} refers to no table; give the DynamicTableRegion its table"]
-    problems = [table_problem(name, attribute, table, kinds)]
+    not_integers = integer_problem(name, attribute, region.data)
+    problems = [table_problem(name, attribute, table, kinds), not_integers]
     rows = values_in_memory(region.data)
-    if rows is not None and rows.size and (rows.min() < 0 or rows.max() >= len(table)):
+    if not_integers is None and rows is not None and rows.size and (rows.min() < 0 or rows.max() >= len(table)):
         problems.append(
             f"'{name}': {attribute} has rows {rows.min()} to {rows.max()}, but '{table.name}' has {len(table)} rows"
         )

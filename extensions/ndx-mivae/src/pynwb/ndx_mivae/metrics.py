@@ -10,16 +10,25 @@ from hdmf.common import DynamicTable, VectorData
 from hdmf.utils import AllowPositional, docval, popargs_to_dict
 from pynwb import register_class
 
-from ndx_mivae.checks import json_problem, range_problem, report, values_in_memory
+from ndx_mivae.checks import (
+    bool_problem,
+    integer_problem,
+    json_problem,
+    number_problem,
+    range_problem,
+    report,
+    values_in_memory,
+)
 from ndx_mivae.model import MIVAEModel
-from ndx_mivae.tables import TABLE_ARGUMENTS
+from ndx_mivae.tables import TABLE_ARGUMENTS, given_row
 
 __all__ = ["AlignmentMetricsTable"]
 
 # What a figure of a known name can be; others are the user's own and may be anything.
 _RANGES = {"top1": (0, 1), "top5": (0, 1), "paired_r": (-1, 1), "unpaired_r": (-1, 1), "centred_r": (-1, 1)}
-_CHECKED = ("metric", "value", "chance", "n_clips")
-_TYPES = {"is_control": np.bool_, "held_out": np.bool_, "n_clips": np.int64, "value": np.float64, "chance": np.float64}
+_FLAGS, _FIGURES = ("is_control", "held_out"), ("value", "chance")
+_CHECKED = ("metric", "n_clips", *_FLAGS, *_FIGURES)
+_TYPES = {**dict.fromkeys(_FLAGS, np.bool_), "n_clips": np.int64, **dict.fromkeys(_FIGURES, np.float64)}
 
 
 @register_class("AlignmentMetricsTable", "ndx-mivae")
@@ -87,6 +96,12 @@ class AlignmentMetricsTable(DynamicTable):
                 f"no column {', '.join(unknown)}; the columns are {', '.join(names)}, and others are added to the "
                 "table by add_column"
             )
+        # Row by row and before they are of one type, which any value can be made.
+        where = str(fields.get("name", "alignment_metrics"))
+        for number, row in enumerate(rows):
+            for problem in _problems(f"{where}, row {number}", {name: [row[name]] for name in _CHECKED}):
+                if problem is not None:
+                    raise ValueError(problem)
         columns = []
         for column in cls.__columns__:
             values = [row[column["name"]] for row in rows]
@@ -97,15 +112,21 @@ class AlignmentMetricsTable(DynamicTable):
 
     def add_row(self, *args: Any, **kwargs: Any) -> None:
         """Add a figure; columns are given by name, or all in one mapping."""
-        given = dict(args[0] if args else kwargs.get("data") or kwargs)
+        given = given_row(args, kwargs)
         report(self, _problems(self.name, {name: [given[name]] for name in _CHECKED if name in given}))
         super().add_row(*args, **kwargs)
 
 
 def _problems(name: str, columns: Mapping[str, Any]) -> list[str | None]:
-    problems = [range_problem(name, "n_clips", columns.get("n_clips", []), 0, np.inf)]
+    n_clips = columns.get("n_clips", [])
+    problems = [
+        *(bool_problem(name, flag, columns.get(flag, [])) for flag in _FLAGS),
+        *(number_problem(name, figure, columns.get(figure, [])) for figure in _FIGURES),
+        integer_problem(name, "n_clips", n_clips),
+        range_problem(name, "n_clips", n_clips, 0, np.inf),
+    ]
     metrics = values_in_memory(columns.get("metric", []))
-    for of in ("value", "chance"):
+    for of in _FIGURES:
         values = values_in_memory(columns.get(of, []))
         if metrics is None or values is None or metrics.shape != values.shape:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from pynwb.file import LabMetaData
 
 from ndx_mivae.checks import choice_problem, json_problem, report, sha256_problem, time_problem
 from ndx_mivae.dandi_asset import ASSET_PARTS, asset_address, asset_parts, asset_problems
-from ndx_mivae.tables import TABLE_ARGUMENTS
+from ndx_mivae.tables import TABLE_ARGUMENTS, given_row
 
 __all__ = ["FORMS", "MIVAEAnnotation", "MIVAEModel", "TrainingSessionsTable"]
 
@@ -71,9 +72,14 @@ class TrainingSessionsTable(DynamicTable):
             return
         for number, texts in enumerate(zip(*columns.values(), strict=True)):
             row = dict.fromkeys(names, "") | dict(zip(columns, texts, strict=True))
-            where = f"{self.name}, row {number}"
-            yield sha256_problem(where, "sha256", row["sha256"]) if row["sha256"] else None
-            yield from asset_problems(where, row, row["dandi_asset"])
+            yield from _row_problems(f"{self.name}, row {number}", row)
+
+    def add_row(self, *args: Any, **kwargs: Any) -> None:
+        """Add a session; columns are given by name, or all in one mapping, and left out as in :meth:`of_rows`."""
+        given = given_row(args, kwargs)
+        row = dict.fromkeys((column["name"] for column in self.__columns__), "") | given | _whole_asset(given)
+        report(self, _row_problems(f"{self.name}, row {len(self)}", row))
+        super().add_row(**row)
 
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, str]]) -> TrainingSessionsTable:
@@ -99,6 +105,11 @@ class TrainingSessionsTable(DynamicTable):
                 for name, description in columns.items()
             ]
         )
+
+
+def _row_problems(where: str, row: Mapping[str, str]) -> Iterable[str | None]:
+    yield sha256_problem(where, "sha256", row["sha256"]) if row["sha256"] else None
+    yield from asset_problems(where, row, row["dandi_asset"])
 
 
 def _columns_of_parts(columns: Sequence[VectorData]) -> list[VectorData]:
@@ -230,5 +241,5 @@ class MIVAEAnnotation(LabMetaData):
         parts = {part: fields[f"source_{part}"] or "" for part in ASSET_PARTS}
         yield from asset_problems(self.name, parts, fields["source_dandi_asset"] or "", "source_")
         for name in _CONTEXT:
-            if fields[name] is not None and not fields[name] >= 0:
-                yield f"'{self.name}': {name} is {fields[name]}, but cannot be negative"
+            if fields[name] is not None and not 0 <= fields[name] < math.inf:
+                yield f"'{self.name}': {name} is {fields[name]}, but must be a finite number and not negative"

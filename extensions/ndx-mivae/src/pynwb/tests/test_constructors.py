@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hdmf.backends.hdf5 import H5DataIO
 from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
 from hdmf.data_utils import DataChunkIterator
 from ndx_mivae import FORMS, SPACES, AlignmentMetricsTable, SubpopulationsTable, TrainingSessionsTable
+from ndx_mivae.checks import region_problems
 from ndx_mivae.dandi_asset import ASSET_PARTS, asset_address, asset_parts
 from ndx_mivae.testing import (
     mock_AlignmentMetricsTable,
@@ -137,7 +140,7 @@ def test_a_digest_is_a_digest(digest):
 
 
 def test_context_is_not_negative():
-    with pytest.raises(ValueError, match="context_clips is -1, but cannot be negative"):
+    with pytest.raises(ValueError, match="context_clips is -1, but must be a finite number and not negative"):
         mock_MIVAEAnnotation(context_clips=-1)
 
 
@@ -249,6 +252,29 @@ def test_presentations_have_rows_of_their_table_only():
         mock_PresentationLatents(presentations=rows_of(table, [0, 1, 2, 9], "presentations"))
 
 
+@pytest.mark.parametrize("wrap", [list, np.asarray])
+@pytest.mark.parametrize(
+    ("rows", "kind"), [([True, False, True, True, False], "bool"), ([0.0, 1.0, 2.5, 3.0, 4.0], "float64")]
+)
+@pytest.mark.parametrize(("mock", "argument"), WITH_CELLS)
+def test_rows_of_a_region_are_numbered_and_not_masked(mock, argument, rows, kind, wrap):
+    table = getattr(mock(), argument).table
+    with pytest.raises(ValueError, match=f"{argument} is of type {kind}, but must be integers"):
+        mock(**{argument: rows_of(table, wrap(rows), argument)})
+
+
+def test_texts_are_no_rows_where_hdmf_does_not_refuse_them_before():
+    region = SimpleNamespace(table=plain_table(3), data=["0", "1"])
+    _, problem = region_problems("name", "cells", region)
+    assert problem == "'name': cells is of type <U1, but must be integers"
+
+
+def test_rows_of_presentations_are_numbered():
+    table = mock_PresentationLatents().presentations.table
+    with pytest.raises(ValueError, match="presentations is of type float64, but must be integers"):
+        mock_PresentationLatents(presentations=rows_of(table, [0.0, 1.0, 2.0, 2.5], "presentations"))
+
+
 @pytest.mark.parametrize(("mock", "argument"), WITH_CELLS)
 def test_a_region_has_a_table(mock, argument):
     with pytest.raises(ValueError, match=rf"{argument} refers to no table"):
@@ -297,6 +323,9 @@ def test_subpopulations_keep_what_they_are_given():
         ({"subpopulation": [0, 0, 1, -1, 2]}, "values from -1 to 2, but must name one of the 2 rows of table"),
         ({"subpopulation": [0, 0, 1, -2, 1]}, "values from -2 to 1, but must name one of the 2 rows of table"),
         ({"subpopulation": [0.0, 0.5, 1.0, -1.0, 1.0]}, "subpopulation is of type float64, but must be integers"),
+        ({"subpopulation": [*"00112"]}, "subpopulation is of type <U1, but must be integers"),
+        ({"confidence": [True] * 5}, "confidence is of type bool, but must be integers or floats"),
+        ({"confidence": np.zeros(5, np.float16)}, "confidence is of type float16, but must be integers or floats"),
         ({"confidence": np.zeros(4)}, "confidence has length 4, but cells has 5"),
         (
             {"confidence": [0.0, 0.1, 1.5, 0.2, 2.0]},
@@ -326,6 +355,9 @@ def test_there_may_be_no_subpopulation_at_all():
     [
         ([1.0, 2.0], [3, 4], r"profile has shape \(2,\), but must be \(subpopulation, bin\)"),
         (np.zeros((2, 3)), [3, -4], "n_cells has 1 values such as -4, but all must be at least 0"),
+        (np.zeros((2, 3)), [2.0, 2.5], "n_cells is of type float64, but must be integers"),
+        (np.zeros((2, 3), np.float16), [3, 4], "profile is of type float16, but must be integers or floats"),
+        ([[0.0, 1.0], [np.inf, 0.0]], [3, 4], "profile has 1 infinite values"),
     ],
 )
 def test_a_table_of_subpopulations_has_profiles_and_counts(profile, n_cells, message):
@@ -342,6 +374,24 @@ def test_a_table_of_subpopulations_can_be_filled_row_by_row():
     table.add_row(profile=[0.0, 1.0], n_cells=4)
     table.add_row(profile=[1.0, 0.0], n_cells=2)
     assert table.to_dataframe().n_cells.tolist() == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"profile": [0.0, np.inf]}, "profile has 1 infinite values"),
+        ({"profile": 0.5}, r"profile has shape \(1,\), but must be \(subpopulation, bin\)"),
+        ({"profile": [0.0, 1.0, 2.0]}, "profile has length 3, but each profile before has 2"),
+        ({"n_cells": 2.5}, "n_cells is of type float64, but must be integers"),
+        ({"n_cells": -1}, "n_cells has 1 values such as -1"),
+    ],
+)
+def test_a_row_of_subpopulations_is_checked(changed, message):
+    table = SubpopulationsTable()
+    table.add_row(profile=[0.0, 1.0], n_cells=4)
+    with pytest.raises(ValueError, match=message):
+        table.add_row({"profile": [1.0, 0.0], "n_cells": 2} | changed)
+    assert len(table) == 1
 
 
 # --- fingerprints ---------------------------------------------------------------------------------------------------
@@ -386,6 +436,12 @@ FIGURE = {
         ),
         ({"chance": -0.1}, "chance of top1 has 1 values such as -0.1"),
         ({"n_clips": -1}, "n_clips has 1 values such as -1, but all must be at least 0"),
+        ({"n_clips": 2.7}, "n_clips is of type float64, but must be integers"),
+        ({"is_control": "False"}, "is_control is of type <U5, but must be booleans"),
+        ({"held_out": 1}, "held_out is of type int64, but must be booleans"),
+        ({"metric": "bits_per_clip", "value": np.inf}, "value has 1 infinite values; use NaN"),
+        ({"metric": "bits_per_clip", "chance": -np.inf}, "chance has 1 infinite values; use NaN"),
+        ({"value": np.float16(0.5)}, "value is of type float16"),
     ],
 )
 def test_figures_are_in_the_range_of_their_metric(changed, message):
@@ -423,7 +479,7 @@ def test_columns_of_ones_own_are_added_and_never_lost():
 def test_a_figure_is_whole():
     with pytest.raises(KeyError, match="held_out"):
         AlignmentMetricsTable.of_rows([{name: value for name, value in FIGURE.items() if name != "held_out"}])
-    with pytest.raises(ValueError, match="could not convert string to float"):
+    with pytest.raises(ValueError, match="row 0': value is of type <U4, but must be integers or floats"):
         AlignmentMetricsTable.of_rows([FIGURE | {"value": "high"}])
     with pytest.raises(ValueError, match="settings is not JSON"):
         mock_AlignmentMetricsTable(settings="none")
@@ -451,7 +507,11 @@ def test_the_three_forms_are_known(form):
         ({"source_asset_path": "/a.nwb"}, "must be a path inside the dandiset"),
         ({"source_asset_path": "sub-1\\a.nwb"}, "must be a path inside the dandiset"),
         ({"source_dandiset_id": None}, "source_dandiset_version is given, but source_dandiset_id is not"),
-        ({"context_in_minutes": float("nan")}, "context_in_minutes is nan, but cannot be negative"),
+        ({"context_in_minutes": float("inf")}, "context_in_minutes is inf, but must be a finite number"),
+        (
+            {"context_in_minutes": float("nan")},
+            "context_in_minutes is nan, but must be a finite number",
+        ),
     ],
 )
 def test_an_annotation_says_where_it_comes_from_in_known_words(fields, message):
@@ -520,3 +580,18 @@ def test_an_asset_known_in_other_words_is_kept_as_it_is():
 def test_a_training_session_is_named_in_known_words(row, message):
     with pytest.raises(ValueError, match=message):
         TrainingSessionsTable.of_rows([{}, row])
+
+
+@pytest.mark.parametrize("start", [[], [{"identifier": "a"}]])
+def test_a_training_session_that_is_added_is_filled_in_and_checked(start):
+    table = TrainingSessionsTable.of_rows(start) if start else TrainingSessionsTable()
+    table.add_row(identifier="session 1", **PARTS)
+    table.add_row({"identifier": "session 2", "dandi_asset": asset_address(PARTS)})
+    rows = table.to_dataframe().iloc[-2:]
+    assert rows["identifier"].tolist() == ["session 1", "session 2"]
+    for name, text in {**PARTS, "dandi_asset": asset_address(PARTS), "sha256": ""}.items():
+        assert rows[name].tolist() == [text] * 2
+    for row, message in (({"sha256": "abc"}, "sha256 is 'abc'"), ({"dandiset_id": "728"}, "must be six digits")):
+        with pytest.raises(ValueError, match=f"row {len(table)}': .*{message}"):
+            table.add_row(**row)
+    assert len(table) == len(start) + 2
