@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nwb_mivae.archive import parse_address
 from nwb_mivae.errors import AnnotationError, ArchiveError, ModelError
+from nwb_mivae.model.description import DESCRIPTION_FILE, regular_file
 from nwb_mivae.outputs import sha256_of_file
 from nwb_mivae.run import Run
 from nwb_mivae.sessions.grouping import source_name
@@ -131,24 +132,28 @@ class ModelRecord:
         Raises
         ------
         AnnotationError
-            If the folder holds no such model.
+            If the folder holds no such model, or links to one, or weights that ``model.json`` is not about.
         """
-        weights, description = Path(folder) / _WEIGHTS, Path(folder) / "model.json"
         try:
+            weights = regular_file(Path(folder) / _WEIGHTS)
             digest = sha256_of_file(weights)
-            saved = json.loads(description.read_text(encoding="utf-8"))
+            saved = json.loads(regular_file(Path(folder) / DESCRIPTION_FILE).read_text(encoding="utf-8"))
             configuration = json.dumps(_what_may_be_shared(saved))
-            code_version = str(saved.get("nwb_mivae") or "unknown")
+            code_version, described = str(saved.get("nwb_mivae") or "unknown"), saved.get("weights_sha256")
             named = [
                 TrainingSession.of_saved(file) for file in (saved.get("provenance") or {}).get("train_files") or []
             ]
+        except ModelError as problem:
+            raise _no_model(folder, problem.found, problem.remedy) from problem
         except (OSError, ValueError, AttributeError) as problem:
+            raise _no_model(folder, str(problem), "give the model folder of a finished run") from problem
+        if digest != described:
             raise AnnotationError(
-                f"a folder that holds no saved model ({problem})",
-                expected=f"{_WEIGHTS} and model.json",
-                remedy="give the model folder of a finished run",
-                file=folder,
-            ) from problem
+                f"weights with SHA-256 {digest}, which are not the ones described",
+                expected=f"{described}, as {DESCRIPTION_FILE} says",
+                remedy="copy the folder again, whole",
+                file=weights,
+            )
         return cls(
             name=name,
             code_version=code_version,
@@ -188,6 +193,15 @@ class ModelRecord:
                 remedy="use the model that the annotation names, or annotate again with this one",
                 file=weights,
             )
+
+
+def _no_model(folder: str | PathLike[str], found: str, remedy: str | None) -> AnnotationError:
+    return AnnotationError(
+        f"a folder that holds no saved model ({found})",
+        expected=f"{_WEIGHTS} and {DESCRIPTION_FILE}",
+        remedy=remedy,
+        file=folder,
+    )
 
 
 def _what_may_be_shared(saved: dict[str, Any]) -> dict[str, Any]:

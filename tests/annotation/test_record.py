@@ -17,10 +17,17 @@ from nwb_mivae.run import Run
 from tests.annotation.sources import replace, stored_for, write_source
 
 
+def save(folder: Path, **description: object) -> Path:
+    """What ``save_module`` writes, with weights that are none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    digest = sha256_of_file(folder / "weights.safetensors")
+    (folder / "model.json").write_text(json.dumps({**description, "weights_sha256": digest}))
+    return folder
+
+
 def test_a_record_names_the_weights_and_the_sessions(tmp_path: Path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "weights.safetensors").write_bytes(b"weights")
-    (tmp_path / "model" / "model.json").write_text('{"nwb_mivae": "0.0.7", "configuration": {"latents": 12}}')
+    save(tmp_path / "model", nwb_mivae="0.0.7", configuration={"latents": 12})
     stored = stored_for(write_source(tmp_path / "a.nwb"))
     record = ModelRecord.of_folder(tmp_path / "model", [stored])
     assert record.name == "miVAE"
@@ -42,8 +49,7 @@ def test_the_command_line_and_the_machine_stay_behind(tmp_path: Path, monkeypatc
             split={"configuration": {"seed": 3}, "part_of_content": [1] * 1000}, training={"steps": 3}, store="ab" * 32
         ),
     }
-    (tmp_path / "weights.safetensors").write_bytes(b"weights")
-    (tmp_path / "model.json").write_text(json.dumps(saved))
+    save(tmp_path, **saved)
     text = ModelRecord.of_folder(tmp_path, []).configuration
     assert private not in text
     assert saved["provenance"]["platform"] not in text
@@ -97,9 +103,7 @@ def test_the_pinned_address_of_an_asset_comes_apart_and_together_again():
 
 def test_weights_are_checked_against_the_record(tmp_path: Path):
     run = Run.at(tmp_path / "run")
-    run.model.mkdir(parents=True)
-    (run.model / "weights.safetensors").write_bytes(b"weights")
-    (run.model / "model.json").write_text("{}")
+    save(run.model)
     record = ModelRecord.of_folder(run.model, [])
     record.check(run.model)
     record.check(run.directory)
@@ -127,3 +131,22 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path, files: dict[str, by
         (tmp_path / name).write_bytes(content)
     with pytest.raises(AnnotationError, match="a folder that holds no saved model"):
         ModelRecord.of_folder(tmp_path, [])
+
+
+@pytest.mark.parametrize("described", [{}, {"weights_sha256": "ab" * 32}])
+def test_weights_that_model_json_is_not_about_are_refused(tmp_path: Path, described: dict[str, str]):
+    (save(tmp_path) / "model.json").write_text(json.dumps(described))
+    with pytest.raises(AnnotationError, match=r"weights with SHA-256 .* not the ones described") as refused:
+        ModelRecord.of_folder(tmp_path, [])
+    assert refused.value.file == str(tmp_path / "weights.safetensors")
+    assert refused.value.remedy == "copy the folder again, whole"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
+def test_a_folder_of_links_is_refused_as_it_is_when_it_is_loaded(tmp_path: Path, name: str):
+    folder = save(tmp_path / "model")
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(AnnotationError, match=r"holds no saved model \(a link to elsewhere") as refused:
+        ModelRecord.of_folder(folder, [])
+    assert "cp -rL" in str(refused.value.remedy)
