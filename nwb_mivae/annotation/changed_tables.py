@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
     from nwb_mivae.sessions.nwb import OpenedFile
 
-__all__ = ["refuse_changed_tables"]
+__all__ = ["presentations_told_elsewhere", "refuse_changed_tables"]
 
 _REMEDY = "annotate the file the session was prepared from, or prepare the session again from this one"
 
@@ -77,32 +78,64 @@ def _refuse_changed_cells(
             )
 
 
+def presentations_told_elsewhere(opened: OpenedFile, stored: StoredSession) -> frozenset[str]:
+    """Paths of the tables whose presentations the file does not have; the session's came from the file that tells most.
+
+    It has no such table, or one with other rows or start times, or a series, which has no rows.
+    """
+    objects = source_objects(opened, stored)
+    elsewhere = set()
+    for path, rows, expected in _presentations(stored):
+        starts = _start_times(opened, objects.get(path))
+        if starts is None or (len(rows) and rows.max() >= len(starts)) or _apart(starts, rows, expected).any():
+            elsewhere.add(path)
+    return frozenset(elsewhere)
+
+
 def _refuse_changed_presentations(opened: OpenedFile, stored: StoredSession, objects: dict[str, Any]) -> None:
-    shown = stored.presentations
-    for path, presentations in shown[shown["source_path"] != ""].groupby("source_path", sort=False):
-        table = objects.get(str(path))
-        if table is None and (str(path) in objects or len(stored.source["files"]) > 1):
+    for path, rows, expected in _presentations(stored):
+        table = objects.get(path)
+        if table is None and (path in objects or len(stored.source["files"]) > 1):
             continue  # what was shown was read from a series that stayed in the source, or from another file
         if table is None:
-            raise _changed(opened, str(path), "no such object", "the presentations the session was prepared from")
-        if "start_time" not in getattr(table, "colnames", ()):
+            raise _changed(opened, path, "no such object", "the presentations the session was prepared from")
+        starts = _start_times(opened, table)
+        if starts is None:
             continue  # a series, whose samples are onsets or files and stay what they are
-        # A row may have been told frame by frame, and begins with its first.
-        begins = presentations[presentations["source_row"] >= 0].groupby("source_row")["start_time"].min()
-        rows, expected = begins.index.to_numpy(dtype=np.int64), begins.to_numpy(dtype=np.float64)
-        (starts,) = in_seconds(opened, table, np.asarray(table["start_time"].data[:], dtype=np.float64))
         if len(rows) and rows.max() >= len(starts):
-            raise _too_short(opened, str(path), len(starts), rows)
-        apart = ~(np.abs(starts[rows] - expected) <= SAME_TIME)
+            raise _too_short(opened, path, len(starts), rows)
+        apart = _apart(starts, rows, expected)
         if apart.any():
             row = rows[apart][0]
             raise _changed(
                 opened,
-                str(path),
+                path,
                 f"a presentation at {starts[row]:.6g} s in row {row}, and {int(apart.sum())} of {len(rows)} at other "
                 "times",
                 f"one at {expected[apart][0]:.6g} s, as when the session was prepared",
             )
+
+
+def _presentations(stored: StoredSession) -> Iterator[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """By path of a table, its rows and when they begin: one that was told frame by frame begins with its first."""
+    shown = stored.presentations
+    for path, presentations in shown[shown["source_path"] != ""].groupby("source_path", sort=False):
+        begins = presentations[presentations["source_row"] >= 0].groupby("source_row")["start_time"].min()
+        yield str(path), begins.index.to_numpy(dtype=np.int64), begins.to_numpy(dtype=np.float64)
+
+
+def _start_times(opened: OpenedFile, table: Any) -> npt.NDArray[np.float64] | None:
+    """When the rows of a table begin, in seconds; ``None`` of what has no such column."""
+    if "start_time" not in getattr(table, "colnames", ()):
+        return None
+    (starts,) = in_seconds(opened, table, np.asarray(table["start_time"].data[:], dtype=np.float64))
+    return starts
+
+
+def _apart(
+    starts: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], expected: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    return ~(np.abs(starts[rows] - expected) <= SAME_TIME)
 
 
 def _too_short(opened: OpenedFile, path: str, n_rows: int, rows: npt.NDArray[np.int64]) -> AnnotationError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nwb_mivae.annotation.changed_tables import refuse_changed_tables
+from nwb_mivae.annotation.changed_tables import presentations_told_elsewhere, refuse_changed_tables
 from nwb_mivae.annotation.names import annotations_in
 from nwb_mivae.archive import is_address, parse_address
 from nwb_mivae.errors import AnnotationError
@@ -37,6 +37,9 @@ class FilePart(NamedTuple):
         Which of the session's cells have their ROI or unit in it.
     object_id : str
         Object id of the NWBFile the session was prepared from; empty where unknown.
+    told_elsewhere : frozenset of str
+        Paths of the presentation tables that another file of the session has told of: not in this file, or with other
+        start times.
     """
 
     number: int
@@ -44,6 +47,7 @@ class FilePart(NamedTuple):
     digest: str
     cells: npt.NDArray[np.int64]
     object_id: str = ""
+    told_elsewhere: frozenset[str] = frozenset()
 
 
 def part_of_session(opened: OpenedFile, stored: StoredSession, *, digest: str) -> FilePart:
@@ -76,7 +80,7 @@ def part_of_session(opened: OpenedFile, stored: StoredSession, *, digest: str) -
     same = [number for number, file in enumerate(files) if _has_these_bytes(file, digest, opened)]
     if len(same) == 1:
         (number,) = same
-        return _part(stored, number, files[number]["sha256"] or digest, object_id)
+        return _part(opened, stored, number, files[number]["sha256"] or digest, object_id)
     fits = [] if same else [number for number, file in enumerate(files) if _came_from(file, origins)]
     derived = bool(fits)
     if not same and not derived and not origins:
@@ -85,7 +89,7 @@ def part_of_session(opened: OpenedFile, stored: StoredSession, *, digest: str) -
         # The same file with other contents: what of it changed is more than that it did.
         for number, file in enumerate(files):
             if object_id and object_id == file["object_id"]:
-                refuse_changed_tables(opened, stored, _part(stored, number, "", object_id).cells)
+                refuse_changed_tables(opened, stored, _cells(stored, number))
         raise AnnotationError(
             f"{_says(digest, object_id)}: the file changed since the session was prepared, or is another one",
             expected=" or ".join(_told_by(file) for file in files),
@@ -96,9 +100,9 @@ def part_of_session(opened: OpenedFile, stored: StoredSession, *, digest: str) -
     file = files[number]
     if derived:
         known = next(origin for origin in origins if _came_from(file, [origin]))
-        part = _part(stored, number, file["sha256"] or known.sha256, known.object_id or file["object_id"] or "")
+        part = _part(opened, stored, number, file["sha256"] or known.sha256, known.object_id or file["object_id"] or "")
     else:
-        part = _part(stored, number, file["sha256"] or digest, object_id)
+        part = _part(opened, stored, number, file["sha256"] or digest, object_id)
     refuse_changed_tables(opened, stored, part.cells)
     return part
 
@@ -144,10 +148,16 @@ def _may_be(file: Mapping[str, Any], digest: str, object_id: str, opened: Opened
     return n_files == 1 or source_name(file["path"]) == source_name(opened.location)
 
 
-def _part(stored: StoredSession, number: int, digest: str, object_id: str) -> FilePart:
-    files = stored.source["files"]
-    cells = np.flatnonzero(stored.cells["source_file"].to_numpy(dtype=object) == files[number]["path"])
-    return FilePart(number, len(files), digest, cells, object_id)
+def _part(opened: OpenedFile, stored: StoredSession, number: int, digest: str, object_id: str) -> FilePart:
+    n_files = len(stored.source["files"])
+    # Of one file a table that is missing or too short is an error, and said where the results are added.
+    elsewhere = presentations_told_elsewhere(opened, stored) if n_files > 1 else frozenset()
+    return FilePart(number, n_files, digest, _cells(stored, number), object_id, elsewhere)
+
+
+def _cells(stored: StoredSession, number: int) -> npt.NDArray[np.int64]:
+    path = stored.source["files"][number]["path"]
+    return np.flatnonzero(stored.cells["source_file"].to_numpy(dtype=object) == path)
 
 
 def _says(digest: str, object_id: str) -> str:

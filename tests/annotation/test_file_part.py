@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -14,9 +15,11 @@ from nwb_mivae.annotation import annotate, annotation_names, read_annotations
 from nwb_mivae.annotation.file_part import FilePart, part_of_session
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.outputs import sha256_of_file
+from nwb_mivae.sessions import read_session
 from nwb_mivae.sessions.nwb import open_nwb
 from tests.annotation.sources import PLANE, SHOWN, Stored, latents_for, model_record, stored_for, write_source
 from tests.archive.stub_archive import StubArchive
+from tests.layouts import contrast_tuning
 
 
 @pytest.fixture
@@ -145,6 +148,33 @@ def test_each_plane_is_told_from_the_other(tmp_path: Path):
         found = part(plane, both)
         assert (found.number, found.n_files) == (number, 2)
         np.testing.assert_array_equal(found.cells, [[0, 1], [2, 3]][number])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("later", [0.0, 1.0])
+def test_presentations_whose_times_count_samples_are_those_of_a_joined_session(tmp_path: Path, later: float):
+    contrast_tuning.write(tmp_path)
+    (path,) = tmp_path.rglob("*.nwb")
+    with read_session(path) as session:
+        shown, cells = session.presentations, session.cells.assign(source_file=str(path))
+    shown = shown.assign(start_time=shown["start_time"] + later)
+    entry = {"path": str(path), "sha256": sha256_of_file(path), "object_id": None, "asset": None}
+    files = [entry, {**entry, "path": "other.nwb", "sha256": "ab" * 32}]
+    joined = SimpleNamespace(presentations=shown, cells=cells, source={"files": files})
+    assert part(path, joined).told_elsewhere == (frozenset({"intervals/epochs"}) if later else frozenset())
+
+
+def test_presentations_at_other_times_in_one_of_several_files_are_another_files(tmp_path: Path):
+    planes = [write_source(tmp_path / f"plane{number}.nwb", cells=6 + number) for number in range(2)]
+    with h5py.File(planes[1], "r+") as file:
+        file[SHOWN]["start_time"][2] += 0.5
+    sessions = [known(stored_for(plane), plane) for plane in planes]
+    files = [session.source["files"][0] for session in sessions]
+    both = replace(sessions[0], source={**sessions[0].source, "files": files})
+    both.cells.loc[2:, "source_file"] = str(planes[1])
+    assert [part(plane, both).told_elsewhere for plane in planes] == [frozenset(), frozenset({SHOWN})]
+    found = [read_annotations(annotated(plane, both)).presentations for plane in planes]
+    assert [len(each) > 0 for each in found] == [True, False]
 
 
 # --- tables that changed ------------------------------------------------------------------------------------------

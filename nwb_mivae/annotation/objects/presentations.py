@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ndx_mivae
-import numpy as np
 from hdmf.common import DynamicTable, DynamicTableRegion
 
 from nwb_mivae.annotation.backends import Backend
 from nwb_mivae.annotation.file_part import FilePart
 from nwb_mivae.annotation.objects.arrays import compressed
 from nwb_mivae.annotation.objects.tables import distinct_names, refuse_rows, table_at
-from nwb_mivae.annotation.per_presentation import PresentationBins, presentation_bins
-from nwb_mivae.sessions.grouping import SAME_TIME
+from nwb_mivae.annotation.per_presentation import presentation_bins
 
 if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
@@ -41,7 +39,7 @@ def presentation_latents(
     sorted_frames = list(presentation_bins(stored, latents))
     names = distinct_names(dict.fromkeys(bins.table for bins in sorted_frames))
     for bins in sorted_frames:
-        if part.n_files > 1 and not _has_presentations(stored, bins, objects.get(bins.table)):
+        if bins.table in part.told_elsewhere:
             continue
         table = table_at(objects, bins.table, file)
         if not isinstance(table, DynamicTable):
@@ -62,13 +60,3 @@ def presentation_latents(
                 space=name,
                 model=model,
             )
-
-
-def _has_presentations(stored: StoredSession, bins: PresentationBins, table: Any) -> bool:
-    """Whether one of several files has these presentations; the session's came from the file that tells most."""
-    if not isinstance(table, DynamicTable) or "start_time" not in table.colnames or bins.rows.max() >= len(table):
-        return False
-    of_table = stored.presentations[stored.presentations["source_path"] == bins.table]
-    expected = of_table.groupby("source_row")["start_time"].min().loc[bins.rows].to_numpy(dtype=np.float64)
-    found = np.asarray(table["start_time"].data[:], dtype=np.float64)[bins.rows]
-    return bool(np.allclose(found, expected, rtol=0.0, atol=SAME_TIME))
