@@ -64,7 +64,8 @@ class AnnotatedAttribution:
     cells : DataFrame
         N rows: ``source_path``, ``source_row`` and ``id`` of each cell's table, row and id in the file.
     methods : mapping of str to MethodAttribution
-        By method; columns in the order of ``cells``.
+        By method; columns in the order of ``cells``. Of another program's methods that have no cells these are NaN, and
+        of those that have no pixels ``pixels`` has no rows and columns.
     settings : mapping
         Settings of the attribution.
     """
@@ -159,7 +160,7 @@ class Annotations:
         One row per encoded frame: ``start_time``, ``stop_time`` in seconds, ``clip``, ``split``; of results that were
         written without this package the ``start_time`` alone.
     blocks : mapping of str to LatentBlock
-        Posterior mean and variance, (frames, latents), by block.
+        Posterior mean and variance, (frames, latents), by block; a variance that was not written is NaN.
     presentations : list of PresentationPosterior
         The same by presentation, for every presentation table of the source.
     attribution : AnnotatedAttribution or None

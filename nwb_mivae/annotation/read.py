@@ -53,7 +53,8 @@ def read_annotations(path: str | PathLike[str], name: str | None = None) -> Anno
     """Read the results in an annotated NWB file, HDF5 or Zarr.
 
     Everything is read by name and neurodata type through the specification inside the file, so that the result is the
-    same with and without the ``ndx-mivae`` package. Of attribution only the attributed frames are held in memory.
+    same with and without the ``ndx-mivae`` package. Of attribution only the attributed frames are held in memory. What
+    the schema lets other programs leave out (variances, summaries by latent, confidences) is NaN where it is missing.
 
     Parameters
     ----------
@@ -188,6 +189,11 @@ class _Reader:
             raise self.refusal(f"no {name}", f"{self.opened.path_of(item)}/{name}")
         return value
 
+    def or_nan(self, item: Any, name: str, shape: tuple[int, ...]) -> Any:
+        """A dataset that other programs may leave out; NaN then, which says that nothing is known."""
+        stored = getattr(item, name, None)
+        return np.full(shape, np.nan, np.float32) if stored is None else stored[:]
+
     def text(self, item: Any, name: str) -> str:
         return str(getattr(item, name, None) or "")
 
@@ -232,7 +238,8 @@ class _Reader:
     def blocks(self, n_frames: int) -> dict[str, LatentBlock]:
         found = {}
         for series in self.of_type("LatentSeries"):
-            mean, variance = self.part(series, "data")[:], self.part(series, "variance")[:]
+            mean = self.part(series, "data")[:]
+            variance = self.or_nan(series, "variance", mean.shape)
             self.agree(series, "variance", variance.shape, mean.shape)
             self.agree(series, "data", mean.shape[:1], (n_frames,))
             found[str(self.part(series, "space"))] = LatentBlock(mean, variance)
@@ -242,7 +249,8 @@ class _Reader:
 
     def presentation(self, latents: Any) -> PresentationPosterior:
         region = self.part(latents, "presentations")
-        mean, variance = self.part(latents, "mean")[:], self.part(latents, "variance")[:]
+        mean = self.part(latents, "mean")[:]
+        variance = self.or_nan(latents, "variance", mean.shape)
         offsets = np.asarray(self.part(latents, "bin_offsets_in_seconds")[:], dtype=np.float64)
         rows = np.asarray(region.data[:], dtype=np.int64)
         self.agree(latents, "variance", variance.shape, mean.shape)
@@ -310,41 +318,66 @@ class _Reader:
         )
 
     def confidence(self, item: Any, n_cells: int) -> npt.NDArray[np.float32]:
-        stored = getattr(item, "confidence", None)
-        values = np.full(n_cells, np.nan) if stored is None else stored[:]
+        values = self.or_nan(item, "confidence", (n_cells,))
         self.agree(item, "confidence", values.shape, (n_cells,))
         return np.asarray(values, dtype=np.float32)
 
     def attribution(self) -> AnnotatedAttribution | None:
         of_pixels, of_cells = self.of_type("StimulusAttributionSeries"), self.of_type(*_CELLS)
-        if not of_pixels:
+        every = (*of_pixels, *of_cells)
+        if not every:
             return None
-        time = np.asarray(of_pixels[0].get_timestamps()[:], dtype=np.float64)
-        for series in (*of_pixels, *of_cells):
+        time = np.asarray(every[0].get_timestamps()[:], dtype=np.float64)
+        for series in every:
             self.agree(series, "data", self.part(series, "data").shape[:1], time.shape)
-            self.agree(series, "per_latent", self.part(series, "per_latent").shape[1:], series.data.shape[1:])
         # Methods cover the same frames and cells; the smallest values tell soonest which frames they are.
-        smallest = min((*of_pixels, *of_cells), key=lambda series: int(np.prod(series.data.shape[1:])))
-        known = _rows_with_values(smallest.data)
-        methods, cells = {}, [_no_cells()]
-        for pixels in of_pixels:
-            method = str(self.part(pixels, "method"))
-            mine = [series for series in of_cells if self.part(series, "method") == method]
-            # A file of a session may have none of its cells.
-            frames, latents = np.zeros((len(known), 0), np.float32), np.zeros((len(pixels.per_latent), 0), np.float32)
+        known = _rows_with_values(min(every, key=lambda series: int(np.prod(series.data.shape[1:]))).data)
+        by_method = {
+            method: [[series for series in kind if series.method == method] for kind in (of_pixels, of_cells)]
+            for method in dict.fromkeys(str(self.part(series, "method")) for series in every)
+        }
+        cells = self.cells_of_all([mine for _, mine in by_method.values() if mine])
+        methods = {}
+        for method, (pixels, mine) in by_method.items():
+            n_latents = self.n_latents(*pixels, *mine)
+            # A file of a session may have none of its cells, and one of another program only cells or only pixels.
+            frames, latents = np.zeros((len(known), 0), np.float32), np.zeros((n_latents, 0), np.float32)
+            if not mine:
+                frames, latents = (np.full((len(each), len(cells)), np.nan, np.float32) for each in (frames, latents))
             methods[method] = MethodAttribution(
                 neurons=np.concatenate([frames, *(_rows(series.data, known) for series in mine)], axis=1),
-                neurons_per_latent=np.concatenate([latents, *(series.per_latent[:] for series in mine)], axis=1),
-                pixels=_rows(pixels.data, known),
-                pixels_per_latent=pixels.per_latent[:],
+                neurons_per_latent=np.concatenate(
+                    [latents, *(self.per_latent(series, n_latents) for series in mine)], axis=1
+                ),
+                pixels=_rows(pixels[0].data, known) if pixels else np.zeros((len(known), 0, 0), np.float32),
+                pixels_per_latent=self.per_latent(pixels[0], n_latents)
+                if pixels
+                else np.zeros((n_latents, 0, 0), np.float32),
             )
-            cells = [self.cells(series, _CELLS[type(series).__name__], series.data.shape[1]) for series in mine]
-        return AnnotatedAttribution(
-            time=time[known],
-            cells=_stacked(cells),
-            methods=methods,
-            settings=self.settings(of_pixels[0]),
-        )
+        return AnnotatedAttribution(time=time[known], cells=cells, methods=methods, settings=self.settings(every[0]))
+
+    def cells_of_all(self, methods: list[list[Any]]) -> pd.DataFrame:
+        """The attributed cells, in their order, which are the same for every method."""
+        found = [
+            _stacked(self.cells(each, _CELLS[type(each).__name__], each.data.shape[1]) for each in series)
+            for series in methods
+        ]
+        for series, cells in zip(methods, found, strict=True):
+            if not cells.equals(found[0]):
+                raise self.refusal("an attribution of other cells by each method", self.opened.path_of(series[0]))
+        return found[0] if found else _no_cells()
+
+    def n_latents(self, *attributions: Any) -> int:
+        """How many latents were attributed: as many as are summarised or, without a summary, as the space has."""
+        known = [len(each.per_latent) for each in attributions if getattr(each, "per_latent", None) is not None]
+        spaces = {self.text(series, "space"): series.data.shape[1] for series in self.of_type("LatentSeries")}
+        return int(known[0] if known else spaces.get(self.text(attributions[0], "target"), 1))
+
+    def per_latent(self, series: Any, n_latents: int) -> npt.NDArray[np.float32]:
+        shape = (n_latents, *series.data.shape[1:])
+        stored: npt.NDArray[np.float32] = self.or_nan(series, "per_latent", shape)
+        self.agree(series, "per_latent", stored.shape, shape)
+        return stored
 
 
 def _training_session(row: Mapping[Any, Any]) -> TrainingSession:

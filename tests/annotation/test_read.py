@@ -8,9 +8,19 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from hdmf.common import DynamicTableRegion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from ndx_mivae.testing import (
+    mock_LatentSeries,
+    mock_MIVAEAnnotation,
+    mock_PresentationLatents,
+    mock_RoiAttributionSeries,
+    mock_StimulusAttributionSeries,
+)
+from pynwb import NWBHDF5IO
+from pynwb.testing.mock.file import mock_NWBFile
 
 from nwb_mivae.annotation import Annotations, annotate, annotation_names, read_annotations
 from nwb_mivae.errors import AnnotationError, SessionError
@@ -304,8 +314,6 @@ def test_a_missing_file_is_refused(tmp_path: Path):
 
 
 def test_a_module_of_another_program_is_no_annotation(tmp_path: Path):
-    from pynwb import NWBHDF5IO
-
     source = write_source(tmp_path / "source.nwb")
     with NWBHDF5IO(str(source), "a") as changing:
         nwbfile = changing.read()
@@ -317,12 +325,72 @@ def test_a_module_of_another_program_is_no_annotation(tmp_path: Path):
             read_annotations(source, name)
 
 
+@pytest.fixture
+def of_another_program() -> Any:
+    """What a program may write that has the extension only, with as little as the schema asks for."""
+    nwbfile = mock_NWBFile(identifier="a", subject=None)
+    mock_MIVAEAnnotation(nwbfile=nwbfile)
+    return nwbfile
+
+
+def read_back(nwbfile: Any, path: Path) -> Annotations:
+    with NWBHDF5IO(str(path), "w") as writing:
+        writing.write(nwbfile)
+    return read_annotations(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_may_be_left_out_is_nan(of_another_program: Any, tmp_path: Path):
+    latents = mock_LatentSeries(nwbfile=of_another_program, variance=None)
+    presentations = mock_PresentationLatents(nwbfile=of_another_program, variance=None)
+    cells = mock_RoiAttributionSeries(nwbfile=of_another_program, per_latent=None, timestamps=latents)
+    read = read_back(of_another_program, tmp_path / "a.nwb")
+    block, (presentation,) = read.blocks["neural_shared"], read.presentations
+    np.testing.assert_array_equal(block.mean, latents.data)
+    assert block.variance.shape == block.mean.shape
+    assert np.isnan(block.variance).all()
+    assert presentation.variance.shape == presentations.mean.shape
+    assert np.isnan(presentation.variance).all()
+    assert read.latents_table(variance=True).shape == (len(block.mean), 2 * block.mean.shape[1])
+    assert read.attribution is not None
+    maps = read.attribution.methods[cells.method]
+    assert maps.neurons_per_latent.shape == (block.mean.shape[1], cells.data.shape[1])
+    assert np.isnan(maps.neurons_per_latent).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_attribution_to_cells_or_to_pixels_alone_comes_back(of_another_program: Any, tmp_path: Path):
+    latents = mock_LatentSeries(nwbfile=of_another_program)
+    cells = mock_RoiAttributionSeries(nwbfile=of_another_program, method="one", timestamps=latents)
+    pixels = mock_StimulusAttributionSeries(nwbfile=of_another_program, method="other", timestamps=latents)
+    read = read_back(of_another_program, tmp_path / "a.nwb").attribution
+    assert read is not None
+    assert list(read.cells["source_row"]) == list(cells.rois.data)
+    one, other = read.methods["one"], read.methods["other"]
+    np.testing.assert_array_equal(one.neurons, cells.data[~np.isnan(cells.data).all(axis=1)])
+    np.testing.assert_array_equal(one.neurons_per_latent, cells.per_latent)
+    assert (one.pixels.shape, one.pixels_per_latent.shape) == ((len(read.time), 0, 0), (len(cells.per_latent), 0, 0))
+    np.testing.assert_array_equal(other.pixels_per_latent, pixels.per_latent)
+    assert other.neurons.shape == one.neurons.shape
+    assert np.isnan(other.neurons).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_methods_of_other_cells_are_not_given_one_list_of_cells(of_another_program: Any, tmp_path: Path):
+    latents = mock_LatentSeries(nwbfile=of_another_program)
+    first = mock_RoiAttributionSeries(nwbfile=of_another_program, method="one", timestamps=latents)
+    rows = DynamicTableRegion(
+        name="rois", description="Others.", data=list(first.rois.data)[::-1], table=first.rois.table
+    )
+    second = mock_RoiAttributionSeries(nwbfile=of_another_program, method="other", timestamps=latents, rois=rows)
+    with pytest.raises(AnnotationError, match="an attribution of other cells by each method") as refused:
+        read_back(of_another_program, tmp_path / "a.nwb")
+    assert refused.value.object_path == f"processing/mivae/{second.name}"
+
+
 @pytest.mark.parametrize(
     "lost",
     [
-        "processing/mivae/latents_neural_shared/variance",
-        "processing/mivae/presentation_latents_neural_shared_natural_movie_presentations/variance",
-        "processing/mivae/attribution_score_cells/per_latent",
         "processing/mivae/attribution_score_stimulus/data",
         "processing/mivae/attribution_score_cells/rois",
         "processing/mivae/subpopulations/table",
