@@ -20,7 +20,8 @@ def keep_external_files(opened: OpenedFile, source: Path, out: Path) -> None:
     """
     from pynwb.image import ImageSeries
 
-    here, there = source.resolve().parent, out.resolve().parent
+    # Of a link, as git-annex and DataLad keep files, the names are relative to the folder the link lies in.
+    here, there = source.parent.resolve(), out.parent.resolve()
     if here == there or _common_folder(here, there) in Path.home().resolve().parents:
         return
     for series in opened.of_type(ImageSeries):

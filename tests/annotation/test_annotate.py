@@ -255,6 +255,19 @@ def test_movies_beside_the_source_are_found_from_the_copy(tmp_path: Path):
         assert list(reading.read().stimulus_template["movie"].external_file[:]) == ["movie.mp4"]
 
 
+def test_movies_beside_a_link_to_the_source_are_found_from_the_copy(tmp_path: Path):
+    for folder in ("annex", "data", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data" / "movie.mp4").write_bytes(b"not really")
+    stored_elsewhere = write_source(tmp_path / "annex" / "MD5E-1.nwb", movie="movie.mp4")
+    source = tmp_path / "data" / "movie.nwb"
+    source.symlink_to(stored_elsewhere)
+    out = run(source, stored_for(source), tmp_path / "results" / "movie.nwb")
+    with NWBHDF5IO(str(out), "r") as reading:
+        (named,) = reading.read().stimulus_template["movie"].external_file[:]
+    assert (out.parent / named).resolve() == (tmp_path / "data" / "movie.mp4").resolve()
+
+
 def test_no_movie_is_named_by_the_way_over_the_root_or_through_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     homes = tmp_path / "homes"
     monkeypatch.setattr(Path, "home", lambda: homes / "bob")
