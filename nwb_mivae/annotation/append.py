@@ -155,13 +155,18 @@ def _locked(source: Path, *, to_change: bool) -> Iterator[None]:
 
 
 def _clone(source: Path, beside: Path, n_bytes: int, added_bytes: int) -> None:
-    """Copy a file or folder; on file systems that can, the copy shares its blocks with the original."""
+    """Copy a file or folder; on file systems that can, the copy shares its blocks with the original.
+
+    Nobody but its owner can open the copy while it is written: the original may be just as private.
+    """
     if source.is_dir():
         refuse_without_space(source, n_bytes + added_bytes, remedy=_MORE_SPACE)
+        beside.chmod(0o700)
         # Whole copies and no hard links: what is appended to is written in place.
-        shutil.copytree(source, beside, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        shutil.copytree(source, beside, symlinks=True, dirs_exist_ok=True, copy_function=_copy_for_owner)
+        beside.chmod(0o700)  # copytree gave it the original's
         return
-    with open(source, "rb") as original, open(beside, "xb") as copy:
+    with open(source, "rb") as original, open(beside, "xb", opener=_for_owner) as copy:
         if sys.platform == "linux":
             with suppress(OSError):
                 fcntl.ioctl(copy, _SHARE_BLOCKS, original.fileno())
@@ -169,6 +174,16 @@ def _clone(source: Path, beside: Path, n_bytes: int, added_bytes: int) -> None:
                 return
     refuse_without_space(source, n_bytes + added_bytes, remedy=_MORE_SPACE)
     shutil.copyfile(source, beside)
+
+
+def _copy_for_owner(source: str, target: str) -> None:
+    with open(target, "xb", opener=_for_owner):
+        pass
+    shutil.copyfile(source, target)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _keep_permissions(source: Path, beside: Path) -> None:

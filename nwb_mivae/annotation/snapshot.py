@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,29 +17,32 @@ class Snapshot(NamedTuple):
 
     Attributes
     ----------
-    device, inode : int
-        Which one it is.
+    device : int
+        The disk it lies on.
     n_bytes : int
         Size of the file, or of all files in the folder.
-    changed : int
-        When it was changed last, or anything in the folder was, in nanoseconds.
+    state : str
+        Digest over name, kind, size, inode and times of the file, or of everything in the folder. Among the times is
+        that of the inode's last change, which programs cannot set back as they can that of the contents.
     """
 
     device: int
-    inode: int
     n_bytes: int
-    changed: int
+    state: str
 
     @classmethod
     def of(cls, path: Path) -> Snapshot:
         """The present one."""
         about = path.stat()
-        if not path.is_dir():
-            return cls(about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
-        inside = [(entry.is_dir(), entry.lstat()) for entry in path.rglob("*")]
-        n_bytes = sum(entry.st_size for is_folder, entry in inside if not is_folder)
-        changed = max([about.st_mtime_ns, *(entry.st_mtime_ns for _, entry in inside)])
-        return cls(about.st_dev, about.st_ino, n_bytes, changed)
+        inside = {"": about}
+        if path.is_dir():
+            inside |= {entry.relative_to(path).as_posix(): entry.lstat() for entry in path.rglob("*")}
+        digest = hashlib.sha256()
+        for name, each in sorted(inside.items()):
+            state = (name, each.st_mode, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns)
+            digest.update(repr(state).encode())
+        n_bytes = sum(each.st_size for each in inside.values() if not stat.S_ISDIR(each.st_mode))
+        return cls(about.st_dev, n_bytes, digest.hexdigest())
 
     def refuse_change(self, path: Path) -> None:
         """Compare with what is at ``path`` now.

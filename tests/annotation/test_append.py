@@ -20,7 +20,11 @@ import pytest
 from pynwb import NWBHDF5IO
 
 from nwb_mivae.annotation import annotate, annotated_name, annotation_names, read_annotations
+from nwb_mivae.annotation import append as append_module
+from nwb_mivae.annotation.append import copy_to_change
+from nwb_mivae.annotation.snapshot import Snapshot
 from nwb_mivae.errors import AnnotationError, OutputError
+from nwb_mivae.outputs import whole_directory, whole_file
 from tests.annotation.kills import (
     is_annotated_whole,
     killed_after,
@@ -128,6 +132,30 @@ def test_a_list_of_programs_becomes_longer_and_links_to_other_files_stay(source:
         programs = [pair[0] for pair in file["general/was_generated_by"].asstr()[:].tolist()]
         assert programs == ["MatNWB", "nwb_mivae"]
         assert isinstance(file["processing/ophys/DfOverF/DfOverF"].get("data", getlink=True), h5py.ExternalLink)
+
+
+@pytest.mark.parametrize("shared_blocks", [True, False])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_the_copy_is_its_owners_alone_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, shared_blocks: bool
+):
+    source = tmp_path / "source.nwb"
+    data = source / "group" / "0" if kind == "folder" else source
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_bytes(b"private")
+    data.chmod(0o640)
+    if kind == "folder":
+        source.chmod(0o750)
+    if not shared_blocks:
+        monkeypatch.setattr(append_module, "_SHARE_BLOCKS", 0)
+    backend: Any = SimpleNamespace(whole=whole_directory if kind == "folder" else whole_file)
+    with copy_to_change(source, Snapshot.of(source), backend, added_bytes=0) as copy:
+        inside = copy / data.relative_to(source)
+        assert inside.read_bytes() == b"private"
+        assert copy.stat().st_mode & 0o077 == 0
+        assert inside.stat().st_mode & 0o077 == 0
+    assert data.stat().st_mode & 0o777 == 0o640
+    assert source.stat().st_mode & 0o777 == (0o750 if kind == "folder" else 0o640)
 
 
 def test_a_virtual_dataset_stays_one_in_a_file_that_is_appended_to(source: Path):
@@ -306,8 +334,6 @@ def test_a_source_that_changes_meanwhile_is_refused(
 def test_a_file_that_was_replaced_before_the_copy_is_refused(
     source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ):
-    from nwb_mivae.annotation import append as append_module
-
     refuse = append_module.refuse_unchangeable
     asked = []
 
