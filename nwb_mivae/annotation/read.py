@@ -19,7 +19,12 @@ from nwb_mivae.annotation.annotations import (
 )
 from nwb_mivae.annotation.names import ENCODED_FRAMES, annotations_in
 from nwb_mivae.annotation.record import ASSET_PARTS, ModelRecord, TrainingSession, asset_parts
-from nwb_mivae.annotation.schema import explain_newer_schema, newer_schema, warn_of_newer_schema
+from nwb_mivae.annotation.schema import (
+    explain_newer_schema,
+    newer_schema,
+    refuse_other_meaning,
+    warn_of_newer_schema,
+)
 from nwb_mivae.attribution.result import MethodAttribution
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.inference.latents import LatentBlock
@@ -66,7 +71,8 @@ def read_annotations(path: str | PathLike[str], name: str | None = None) -> Anno
     Warns
     -----
     UserWarning
-        If a newer version of the extension wrote the annotation, and all that is known of here could be read.
+        If a newer version of the extension wrote the annotation, the first part of its number is the same, and all that
+        is known of here could be read.
 
     Raises
     ------
@@ -83,6 +89,8 @@ def read_annotations(path: str | PathLike[str], name: str | None = None) -> Anno
     try:
         name = _name_of_one(opened, name)
         newer = newer_schema(opened)
+        if newer is not None:
+            refuse_other_meaning(newer, opened.location)
         try:
             annotations = _Reader(opened, name, newer=newer is not None).read()
         except NwbMivaeError:

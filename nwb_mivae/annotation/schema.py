@@ -22,6 +22,7 @@ __all__ = [
     "explain_newer_schema",
     "newer_schema",
     "newest",
+    "refuse_other_meaning",
     "warn_of_newer_schema",
 ]
 
@@ -43,6 +44,25 @@ def warn_of_newer_schema(version: str, location: str) -> None:
         "version of nwb_mivae knows; all that it knows of was read. Update nwb_mivae to read the rest.",
         stacklevel=3,
     )
+
+
+def refuse_other_meaning(version: str, location: str) -> None:
+    """Refuse a version whose first part is later: fields may have changed their meaning and look as they did.
+
+    Raises
+    ------
+    AnnotationError
+        If it is such a version.
+    """
+    if _numbers(version)[:1] > _numbers(KNOWN_SCHEMA)[:1]:
+        raise AnnotationError(
+            f"version {version} of the ndx-mivae schema, whose fields need not mean what they did in {KNOWN_SCHEMA}",
+            expected=f"a version with the same first part as {KNOWN_SCHEMA}",
+            remedy="update nwb_mivae and ndx-mivae, or read the file with pynwb in a program that does not import "
+            "ndx_mivae",
+            file=location,
+            object_path=_NAMESPACE,
+        )
 
 
 @contextmanager

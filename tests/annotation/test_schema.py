@@ -160,13 +160,27 @@ def test_a_newer_version_that_cannot_be_opened_says_why(annotated: Path, tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_newer_version_that_lacks_something_needed_is_refused(annotated: Path, tmp_path: Path):
+def test_a_newer_version_whose_arrays_do_not_fit_is_refused(annotated: Path, tmp_path: Path):
     newer = of_version(annotated, tmp_path / "newer.nwb", "0.3.0")
     with h5py.File(newer, "r+") as file:
-        del file["processing/mivae/latents_neural_shared/variance"]
-    with pytest.raises(AnnotationError, match="no variance") as refused:
+        latents = file["processing/mivae/latents_neural_shared"]
+        values = latents["variance"][:, :-1]
+        del latents["variance"]
+        latents["variance"] = values
+    with pytest.raises(AnnotationError, match="variance of shape") as refused:
         read_annotations(newer)
     assert "update nwb_mivae" in str(refused.value.remedy)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("version", ["1.0.0", "2.3.1"])
+def test_a_later_version_that_promises_nothing_is_refused(annotated: Path, tmp_path: Path, version: str):
+    later = of_version(annotated, tmp_path / "later.nwb", version)
+    with pytest.raises(AnnotationError, match=f"found version {version} of the ndx-mivae schema") as refused:
+        read_annotations(later)
+    assert refused.value.file == str(later)
+    assert "a version with the same first part as 0." in str(refused.value.expected)
+    assert "read the file with pynwb in a program that does not import ndx_mivae" in str(refused.value.remedy)
 
 
 @pytest.mark.slow
