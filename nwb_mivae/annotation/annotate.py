@@ -463,6 +463,6 @@ def _refusing(location: str, found: str, opened: OpenedFile | None = None) -> It
         raise AnnotationError(
             f"{found} ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
             expected="a source whose objects pynwb can read and write",
-            remedy="check it with `python -m pynwb.validate`",
+            remedy="check it with `nwb-mivae check FILE`",
             file=location,
         ) from problem

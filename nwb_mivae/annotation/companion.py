@@ -87,7 +87,7 @@ def make_companion(
             raise AnnotationError(
                 f"a table that cannot be copied ({type(problem).__name__}: {' '.join(str(problem).split())[:300]})",
                 expected="columns of one length that can be read",
-                remedy="check the source with `python -m pynwb.validate`, or download it again",
+                remedy="check the source with `nwb-mivae check FILE`, or download it again",
                 file=opened.location,
                 object_path=path,
             ) from problem

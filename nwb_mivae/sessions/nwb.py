@@ -211,7 +211,7 @@ def unreadable_contents(location: str, problem: Exception) -> SessionError:
     return SessionError(
         f"contents that cannot be read ({type(problem).__name__}: {_one_line(problem)})",
         expected="an undamaged NWB 2 file",
-        remedy="check it with `python -m pynwb.validate`; if it is valid, report this as a bug with the file's layout",
+        remedy="check it with `nwb-mivae check FILE`; if it is valid, report this as a bug with the file's layout",
         file=location,
     )
 
@@ -227,7 +227,7 @@ def _unconstructable(location: str, problem: Exception) -> SessionError:
     return SessionError(
         f"an object that pynwb cannot read ({said})",
         expected="a valid NWB 2 file",
-        remedy="check it with `python -m pynwb.validate`, or download it again",
+        remedy="check it with `nwb-mivae check FILE`, or download it again",
         file=location,
         object_path=object_path,
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from nwb_mivae import pipeline
@@ -49,6 +51,14 @@ def test_help_says_what_a_command_is_for_with_an_example(command: str):
     assert "--json" in result.output
     assert "--quiet" in result.output
     assert "\\b" not in result.output  # the mark for lines that are not to be wrapped, unread
+
+
+def test_every_command_that_the_package_names_exists():
+    commands = typer.main.get_command(application).commands
+    for path in sorted(Path(pipeline.__file__).parents[1].rglob("*.py")):
+        for first, second in re.findall(r"`(nwb-mivae|python -m) ([^ `]+)[^`]*`", path.read_text(encoding="utf-8")):
+            assert first == "nwb-mivae", f"{path}: {first} {second}"
+            assert second in commands, f"{path}: {second}"
 
 
 def test_the_program_names_all_its_commands_and_exit_codes():
