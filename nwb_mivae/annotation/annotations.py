@@ -192,6 +192,21 @@ class Annotations:
     metrics: pd.DataFrame | None
     metrics_settings: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        """Which result it is and what is known; arrays are for looking at one by one."""
+        known = [f"latents {name} ({block.mean.shape[1]})" for name, block in self.blocks.items()]
+        if self.attribution is not None:
+            methods = " and ".join(self.attribution.methods)
+            known.append(f"attribution by {methods} to {len(self.attribution.cells)} cells")
+        if self.fingerprints is not None:
+            known.append(f"fingerprints of {len(self.fingerprints.cells)} cells")
+        if self.subpopulations is not None:
+            known.append(f"{len(self.subpopulations.profile)} subpopulations")
+        if self.metrics is not None:
+            known.append(f"{len(self.metrics)} figures")
+        source = self.source.get("file_name") or "an unknown file"
+        return f"Annotations ({self.name}, {self.form} of {source}, {len(self.frames)} frames: {', '.join(known)})"
+
     def latents_table(self, block: str = "neural_shared", *, variance: bool = False) -> pd.DataFrame:
         """Posterior mean by time: index ``time`` in seconds, columns ``latent_0``, ``latent_1``, ...
 

@@ -147,6 +147,17 @@ def test_figures_come_back_with_their_controls(whole: tuple[Path, Stored, Annota
     assert metrics["n_clips"].unique().tolist() == [10]
 
 
+def test_it_is_shown_in_a_line(whole: tuple[Path, Stored, Annotations]):
+    read = whole[2]
+    assert read.metrics is not None
+    blocks = "latents neural_private (3), latents neural_shared (3), latents stimulus_private (3), "
+    assert repr(read) == (
+        f"Annotations (mivae, copy of source.nwb, {len(read.frames)} frames: {blocks}latents stimulus_shared (3), "
+        f"attribution by fisher and score to 4 cells, fingerprints of 4 cells, 2 subpopulations, "
+        f"{len(read.metrics)} figures)"
+    )
+
+
 def test_tables_hold_the_same(whole: tuple[Path, Stored, Annotations]):
     _, stored, read = whole
     latents = latents_for(stored).blocks["stimulus_shared"]

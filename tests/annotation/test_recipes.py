@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nwb_mivae.annotation import annotate
+from nwb_mivae.annotation import annotate, read_annotations
 from tests.annotation.sources import (
     attribution_for,
     evaluation_for,
@@ -36,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipes")
     source = write_source(folder / "source.nwb", frames_per_presentation=2)
     stored = stored_for(source, frames_per_presentation=2)
-    for backend in ("hdf5", "zarr"):
+    for backend in ("hdf5", "zarr") if find_spec("hdmf_zarr") else ("hdf5",):
         names = [name for name in FILES if name.endswith(".zarr") == (backend == "zarr")]
         for name in names[:1]:
             annotate(
@@ -56,16 +58,34 @@ def test_the_page_has_a_recipe_for_each_reader():
     assert FILES
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(len(BLOCKS))])
-def test_a_recipe_is_true(folder: Path, monkeypatch: pytest.MonkeyPatch, block: str):
-    if "pynapple" in block:
-        pytest.importorskip("pynapple")
+def run(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a block leaves behind, run beside the files it names."""
+    for package in ("pynapple", "hdmf_zarr"):
+        if package in block:
+            pytest.importorskip(package)
     monkeypatch.chdir(folder)
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exec(compile(block, str(ROOT / "docs/how-to/read-results.md"), "exec"), found)
+    return found
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(len(BLOCKS))])
+def test_a_recipe_is_true(folder: Path, monkeypatch: pytest.MonkeyPatch, block: str):
+    found = run(block, folder, monkeypatch)
     assert all(value.size for value in found.values() if isinstance(value, np.ndarray)), "a recipe that reads nothing"
+
+
+def test_what_a_recipe_calls_test_are_the_test_frames(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    frames = read_annotations(folder / FILES[0]).frames
+    expected = frames["start_time"][frames["split"] == "test"].to_numpy()
+    assert 0 < len(expected) < len(frames)
+    blocks = [block for block in BLOCKS if re.search("^test = ", block, re.MULTILINE)]
+    assert len(blocks) == 2
+    for block in blocks:
+        found = run(block, folder, monkeypatch)
+        np.testing.assert_allclose(found["test"].t if hasattr(found["test"], "t") else found["latents"].t, expected)
 
 
 @pytest.mark.slow
