@@ -37,7 +37,8 @@ class Clustering:
         Jaccard index of each group with the one most like it of a half of the clips, averaged; NaN where all cells
         are one group.
     stability : dict of int to float
-        By number of groups, the adjusted Rand index between the groups that two halves of the clips give.
+        By number of groups, the adjusted Rand index between the groups that two halves of the clips give; NaN where
+        some cells are so alike that a half gives fewer.
     separation, cloud_separation : dict of int to float
         By number of groups, the mean silhouette in one half of the clips of the groups that the other gives; and the
         same for made-up cells of one cloud, without groups.
@@ -103,22 +104,30 @@ def cluster(
         and beyond[number] >= max(_LEAST_SEPARATION, _LEAST_DEVIATIONS * deviation[number])
     ]
     labels, group_stability = np.zeros(n_cells, dtype=np.int64), np.full(1, np.nan)
-    if taken:
-        number = max(taken, key=lambda each: beyond[each])
-        begun = courses[compared]
-        labels = _largest_first(_k_means(begun, _group(begun, [number])[number], courses))
-        overlaps = [_overlap(labels, compared, groups[number]) for groups in groups_of_halves]
-        group_stability = np.mean(overlaps, axis=0)
+    begun = courses[compared]
+    for number in sorted(taken, key=lambda each: beyond[each], reverse=True):
+        found = _largest_first(_k_means(begun, _group(begun, [number])[number], courses))
+        if found.max() + 1 == number:
+            labels = found
+            overlaps = [_overlap(labels, compared, groups[number]) for groups in groups_of_halves]
+            group_stability = np.mean(overlaps, axis=0)
+            break
     return Clustering(labels, group_stability, stability, separation, cloud_separation)
 
 
 def _compare(
     one: _Array, other: _Array, numbers: Sequence[int]
 ) -> tuple[list[dict[int, _Labels]], list[tuple[float, float]]]:
-    """Groups in both halves; by number, how alike they are, and how far those of one stand apart in the other."""
+    """Groups in both halves; by number, how alike they are, and how far those of one stand apart in the other.
+
+    Both are NaN where a half has fewer groups: cells that are alike are not divided.
+    """
     of_one, of_other = _group(one, numbers), _group(other, numbers)
     figures = []
     for number in numbers:
+        if any(len(np.unique(groups[number])) != number for groups in (of_one, of_other)):
+            figures.append((np.nan, np.nan))
+            continue
         apart = [silhouettes(other, of_one[number]).mean(), silhouettes(one, of_other[number]).mean()]
         figures.append((adjusted_rand_index(of_one[number], of_other[number]), float(np.mean(apart))))
     return [of_one, of_other], figures

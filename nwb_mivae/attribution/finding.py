@@ -255,9 +255,11 @@ def _in_words(found: Clustering, *, varying: bool, enough_clips: bool, most: int
         reason = "there are too few different clips to be halved"
     elif not found.stability:
         reason = "no more were asked for" if most == 1 else "there are too few cells"
+    elif not (divided := [number for number, value in found.stability.items() if math.isfinite(value)]):
+        reason = "their time courses are too much alike to be divided"
     else:
         reason = (
-            f"no division into 2 to {max(found.stability)} groups was stable over halves of the clips and clearer than "
+            f"no division into 2 to {max(divided)} groups was stable over halves of the clips and clearer than "
             "that of one cloud of cells"
         )
     return f"One subpopulation: {reason}."

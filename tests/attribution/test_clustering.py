@@ -72,6 +72,19 @@ def test_few_cells_no_halves_or_nothing_that_varies_are_one_group() -> None:
     assert (cluster(still, [(still, still)], most=4, random=random).labels == 0).all()
 
 
+def test_cells_that_are_exactly_alike_are_not_said_to_be_more_groups_than_they_are() -> None:
+    truth = np.arange(60) % 3
+    found = _clustered(_peaks((truth + 0.5) / 3), noise=0.0, most=8)
+    assert adjusted_rand_index(truth, found.labels) == 1.0
+    assert found.stability[3] == 1.0
+    for number in range(4, 9):
+        assert np.isnan(found.stability[number])
+        assert np.isnan(found.separation[number])
+    same = _clustered(_peaks(np.full(60, 0.5)), noise=0.0)
+    assert (same.labels == 0).all()
+    assert np.isnan([*same.stability.values()]).all()
+
+
 def test_more_cells_than_are_compared_are_all_grouped() -> None:
     truth = np.random.default_rng(0).integers(0, 3, 1300)
     found = _clustered(_peaks((truth + 0.5) / 3), most=4)

@@ -181,10 +181,13 @@ def test_too_few_clips_cells_or_changes_are_one_subpopulation_and_say_why(stored
     assert found.settings["finding"] == "One subpopulation: there are too few cells."
     still = find_subpopulations(_attribution(stored, np.ones((CELLS, FRAMES)), noise=0), stored, configuration=SETTINGS)
     assert still.settings["finding"] == "One subpopulation: no cell's attribution changes within a clip."
+    alike = find_subpopulations(_attribution(stored, courses[[0] * CELLS], noise=0), stored, configuration=SETTINGS)
+    assert alike.settings["finding"] == "One subpopulation: their time courses are too much alike to be divided."
+    assert set(alike.settings["stability"].values()) == {None}
     one = SubpopulationConfiguration(splits=6, most=1)
     found = find_subpopulations(_attribution(stored, courses), stored, configuration=one)
     assert found.settings["finding"] == "One subpopulation: no more were asked for."
-    for each in (few_clips, still, found):
+    for each in (few_clips, still, alike, found):
         assert (each.subpopulation == 0).all()
         assert json.dumps(each.settings, allow_nan=False)
 
