@@ -29,8 +29,11 @@ suppress_warnings = ["ref.ref", "myst.header"]
 
 def make_pages_of_the_schema(_app):
     """Write the pages that ``format.rst`` includes, from ``spec/``."""
+    import conf_doc_autogen
     from hdmf_docutils.generate_format_docs import main
 
+    # It asks git for the commit where it makes the folder itself, and an unpacked source distribution has none.
+    Path(conf_doc_autogen.spec_output_dir).mkdir(exist_ok=True)
     main()
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -133,3 +135,21 @@ def test_the_oldest_versions_tested_are_the_oldest_allowed():
     assert set(oldest) == set(allowed)
     for name, version in oldest.items():
         assert f"{version}.".startswith(f"{allowed[name]}."), name
+
+
+def test_documents_are_made_where_there_is_no_git(script_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = tmp_path / "docs" / "source"
+    shutil.copytree(ROOT / "docs" / "source", source, ignore=shutil.ignore_patterns("_format_auto_docs"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+
+    def main() -> None:
+        # hdmf-docutils asks git for the commit where it makes the folder, and only there.
+        assert (source / "_format_auto_docs").is_dir()
+
+    generate = ModuleType("hdmf_docutils.generate_format_docs")
+    generate.main = main
+    monkeypatch.setitem(sys.modules, "hdmf_docutils", ModuleType("hdmf_docutils"))
+    monkeypatch.setitem(sys.modules, "hdmf_docutils.generate_format_docs", generate)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    script_of(source / "conf.py").make_pages_of_the_schema(None)
+    del sys.modules["conf_doc_autogen"]
