@@ -18,7 +18,7 @@ from tests.benchmarks.alignment.baselines.choosing import mean_reciprocal_rank
 from tests.benchmarks.alignment.baselines.features import StimulusFeatures
 from tests.benchmarks.alignment.baselines.indicator import through_indicator
 from tests.benchmarks.alignment.baselines.recordings import recordings
-from tests.benchmarks.alignment.baselines.regression import ridge_path
+from tests.benchmarks.alignment.baselines.regression import Ridge
 from tests.clip_stores import ArrayTemplate, aligned_session, smooth_movie, write_store
 
 N_FRAMES = 8
@@ -174,11 +174,21 @@ def test_penalties_mean_the_same_at_any_scale_and_number_of_frames() -> None:
     targets = (inputs @ random.standard_normal((4, 2))).astype(np.float32)
 
     def weights(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return next(iter(ridge_path(x, y, [0.1])))[1]
+        return next(Ridge(x).path(y, [0.1])).weights
 
     plain = weights(inputs, targets)
     np.testing.assert_allclose(weights(10 * inputs, targets), plain / 10, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(weights(np.tile(inputs, (3, 1)), np.tile(targets, (3, 1))), plain, rtol=1e-4, atol=1e-6)
+
+
+def test_the_errors_of_a_regression_are_those_of_its_predictions() -> None:
+    random = np.random.default_rng(1)
+    inputs = random.standard_normal((300, 5)).astype(np.float32)
+    targets = random.standard_normal((300, 3)).astype(np.float32) + inputs[:, :3]
+
+    for _, weights, covariance in Ridge(inputs).path(targets, [0.01, 1.0]):
+        errors = targets - inputs @ weights
+        np.testing.assert_allclose(covariance, errors.T @ errors / 300, rtol=1e-4, atol=1e-5)
 
 
 def test_mean_reciprocal_rank() -> None:

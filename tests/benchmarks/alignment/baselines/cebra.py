@@ -25,7 +25,7 @@ from tests.benchmarks.alignment.baselines.features import StimulusFeatures
 from tests.benchmarks.alignment.baselines.figures import SessionFigures, certain, session_figures
 from tests.benchmarks.alignment.baselines.indicator import through_indicator
 from tests.benchmarks.alignment.baselines.recordings import Recording
-from tests.benchmarks.alignment.baselines.regression import ridge_path
+from tests.benchmarks.alignment.baselines.regression import Ridge
 from tests.benchmarks.alignment.baselines.ridge import error_whitening
 
 SEEN = (
@@ -125,8 +125,8 @@ def to_stimulus(animals: Sequence[Embedded], features: StimulusFeatures, store: 
     input_mean, target_mean = inputs.mean(axis=0), targets.mean(axis=0)
     inputs, targets = inputs - input_mean, targets - target_mean
     best, best_score = None, -np.inf
-    for penalty, weights in ridge_path(inputs, targets, _PENALTIES):
-        whitening = error_whitening(targets - inputs @ weights)
+    for penalty, weights, covariance in Ridge(inputs).path(targets, _PENALTIES):
+        whitening = error_whitening(covariance)
         scores = []
         for each in trained:
             if len(each.validation) < 2:
@@ -189,7 +189,7 @@ def _into(animal: Embedded, reference: Embedded, source: FloatArray, target: Flo
     centre, goal = source.mean(axis=0), target.mean(axis=0)
     source, target = source - centre, target - goal
     left, _, right = np.linalg.svd(source.T @ target, full_matrices=False)
-    maps = [left @ right, *(weights for _, weights in ridge_path(source, target, _PENALTIES))]
+    maps = [left @ right, *(fit.weights for fit in Ridge(source).path(target, _PENALTIES))]
     clips = shared_clips(animal.validation, reference.validation)
     best = maps[0]
     if clips is not None:

@@ -19,8 +19,8 @@ from tests.benchmarks.alignment.baselines.choosing import mean_reciprocal_rank
 from tests.benchmarks.alignment.baselines.features import StimulusFeatures
 from tests.benchmarks.alignment.baselines.figures import certain
 from tests.benchmarks.alignment.baselines.indicator import through_indicator
-from tests.benchmarks.alignment.baselines.recordings import Clips, Recording
-from tests.benchmarks.alignment.baselines.regression import ridge_path
+from tests.benchmarks.alignment.baselines.recordings import Recording
+from tests.benchmarks.alignment.baselines.regression import Ridge
 
 SEEN = (
     "the whole training part of the new animal's own recording, with the stimulus, for an encoding model and a noise "
@@ -48,19 +48,21 @@ class _Model(NamedTuple):
     neurons: FloatArray
     frames: FloatArray
 
-    def whitened(self, activity: FloatArray) -> FloatArray:
-        whitened: FloatArray = self.frames.T @ (activity @ self.neurons)
-        return whitened
+    def both_sides(self, activity: FloatArray, inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Activity (Q, T, N), and what is expected of the inputs (M, T, I), so that squared distances are errors."""
+        expected = (inputs - self.input_mean) @ self.weights
+        return self.frames.T @ (activity @ self.neurons), self.frames.T @ (expected @ self.neurons)
 
 
 def encoding(recording: Recording, features: StimulusFeatures) -> tuple[ConditionMetrics, dict[str, Any]]:
     """Test clips of one animal classified by its own encoding model."""
     best, best_score = None, -np.inf
-    validation = recording.validation
+    validation, tested = recording.validation, recording.test
+    known = _inputs(recording, features, validation.rows[validation.first]) if len(validation.first) > 1 else None
     for model in _models(recording, features):
         score = model.penalty
-        if len(validation.first) > 1:
-            queries, candidates = _both_sides(recording, features, model, validation)
+        if known is not None:
+            queries, candidates = model.both_sides(recording.of(validation), known)
             zero = np.zeros(1, dtype=np.float32)
             distance = metrics.expected_squared_distance(
                 queries, np.broadcast_to(zero, queries.shape), candidates, np.broadcast_to(zero, candidates.shape)
@@ -69,16 +71,10 @@ def encoding(recording: Recording, features: StimulusFeatures) -> tuple[Conditio
         if score > best_score:
             best, best_score = model, score
     assert best is not None
-    queries, candidates = _both_sides(recording, features, best, recording.test)
-    figures = condition_metrics(certain(queries), certain(candidates), recording.test.target, "expected_squared")
+    shown = _inputs(recording, features, tested.rows[tested.first])
+    queries, candidates = best.both_sides(recording.of(tested), shown)
+    figures = condition_metrics(certain(queries), certain(candidates), tested.target, "expected_squared")
     return figures, {"penalty": best.penalty, "shrinkage": best.shrinkage}
-
-
-def _both_sides(
-    recording: Recording, features: StimulusFeatures, model: _Model, clips: Clips
-) -> tuple[FloatArray, FloatArray]:
-    expected = (_inputs(recording, features, clips.rows[clips.first]) - model.input_mean) @ model.weights
-    return model.whitened(recording.of(clips)), model.whitened(expected)
 
 
 def _models(recording: Recording, features: StimulusFeatures) -> Iterator[_Model]:
@@ -91,19 +87,19 @@ def _models(recording: Recording, features: StimulusFeatures) -> Iterator[_Model
     activity = recording.activity[rows.reshape(-1)]
     validation = recording.validation
     own = validation if len(validation.rows) else recording.train
-    for penalty, weights in ridge_path(inputs, activity, _PENALTIES):
-        errors = activity - inputs @ weights
-        covariance = errors.T @ errors / len(errors)
-        spread = np.diag(np.diag(covariance)) + 1e-6 * np.eye(len(covariance), dtype=np.float32)
-        predicted = (_inputs(recording, features, own.rows) - input_mean) @ weights
+    of_own, activity_of_own = _inputs(recording, features, own.rows) - input_mean, recording.of(own)
+    for penalty, weights, covariance in Ridge(inputs).path(activity, _PENALTIES):
+        spread = np.diag(np.diag(covariance)) + 1e-6 * np.eye(len(covariance))
+        predicted = of_own @ weights
         for shrinkage in _SHRINKAGES:
-            neurons = np.linalg.cholesky(np.linalg.inv((1 - shrinkage) * covariance + shrinkage * spread))
-            left = (recording.of(own) - predicted) @ neurons
-            in_time = np.einsum("qsn,qtn->st", left, left) / (left.shape[0] * left.shape[2])
+            precision = np.linalg.inv((1 - shrinkage) * covariance + shrinkage * spread)
+            neurons = np.linalg.cholesky(precision).astype(np.float32)
+            left = ((activity_of_own - predicted) @ neurons).swapaxes(1, 2).reshape(-1, predicted.shape[1])
+            in_time = left.T @ left / len(left)
             size = np.trace(in_time) / len(in_time)
             in_time = (1 - _FRAME_SHRINKAGE) * in_time + _FRAME_SHRINKAGE * size * np.eye(len(in_time))
             frames = np.linalg.cholesky(np.linalg.inv(in_time)).astype(np.float32)
-            yield _Model(penalty, shrinkage, input_mean, weights, neurons.astype(np.float32), frames)
+            yield _Model(penalty, shrinkage, input_mean, weights, neurons, frames)
 
 
 def _inputs(recording: Recording, features: StimulusFeatures, rows: npt.NDArray[np.int64]) -> FloatArray:

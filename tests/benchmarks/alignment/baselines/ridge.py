@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from tests.benchmarks.alignment.baselines.features import StimulusFeatures
 from tests.benchmarks.alignment.baselines.figures import SessionFigures, certain
 from tests.benchmarks.alignment.baselines.indicator import through_indicator
 from tests.benchmarks.alignment.baselines.recordings import Recording
-from tests.benchmarks.alignment.baselines.regression import ridge_path
+from tests.benchmarks.alignment.baselines.regression import Ridge
 
 SEEN = (
     "the whole training part of the new animal's own recording, with the stimulus, for a regression of its own; its "
@@ -40,6 +40,14 @@ _DECAYS = (0.0, 0.15)
 _PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 #: Added to the variances of the errors, as a share: directions that are hardly wrong in training must not decide alone.
 _ERROR_SHRINKAGE = 0.05
+
+
+class Inputs(NamedTuple):
+    """Activity of the training clips at some offsets in frames, centred, and the mean that was removed."""
+
+    offsets: tuple[int, ...]
+    mean: FloatArray
+    ridge: Ridge
 
 
 @dataclass(frozen=True)
@@ -58,32 +66,62 @@ class Readout:
         predicted: FloatArray = (with_offsets(activity, self.offsets) - self.neural_mean) @ self.weights
         return predicted
 
+    def centred(self, shown: FloatArray, frame_rate: float) -> FloatArray:
+        """Features of clips (Q, T, D) as they would be predicted without error."""
+        return through_indicator(shown, self.decay, frame_rate) - self.feature_mean
+
     @property
     def chosen(self) -> dict[str, Any]:
         return {"offsets": list(self.offsets), "decay": self.decay, "penalty": self.penalty}
 
 
-def ridge(recording: Recording, features: StimulusFeatures) -> tuple[ConditionMetrics, Readout]:
+def readout_inputs(recording: Recording) -> list[Inputs]:
+    """What every regression of one animal starts from, once for each choice of offsets."""
+    activity = recording.of(recording.train)
+    found = []
+    for offsets in dict.fromkeys(
+        tuple(dict.fromkeys(round(second * recording.frame_rate) for second in seconds)) for seconds in _OFFSETS
+    ):
+        around = with_offsets(activity, offsets)
+        around = around.reshape(-1, around.shape[-1])
+        mean = around.mean(axis=0)
+        around -= mean
+        found.append(Inputs(offsets, mean, Ridge(around)))
+    return found
+
+
+def ridge(
+    recording: Recording, inputs: Sequence[Inputs], features: StimulusFeatures
+) -> tuple[ConditionMetrics, Readout]:
     """Test clips of one animal looked up by what its own read-out predicts."""
-    readout = fit_readout(recording, features)
+    readout = fit_readout(recording, inputs, features)
     clips = recording.test
-    shown = _shown(recording, features, readout, clips.rows[clips.first])
+    shown = features(recording.stimulus_row[clips.rows[clips.first]])
     queries = readout.predict(recording.of(clips)) @ readout.whitening
-    candidates = shown @ readout.whitening
+    candidates = readout.centred(shown, recording.frame_rate) @ readout.whitening
     return condition_metrics(certain(queries), certain(candidates), clips.target, "centred_cosine"), readout
 
 
-def fit_readout(recording: Recording, features: StimulusFeatures) -> Readout:
+def fit_readout(recording: Recording, inputs: Sequence[Inputs], features: StimulusFeatures) -> Readout:
     """The read-out that finds the clips of the validation part best."""
-    rows = recording.stimulus_row[recording.train.rows]
-    shown, activity = features(rows), recording.of(recording.train)
+    shown = features(recording.stimulus_row[recording.train.rows])
+    clips = recording.validation
+    known = features(recording.stimulus_row[clips.rows[clips.first]]) if len(clips.first) > 1 else None
     best, best_score = None, -np.inf
-    offsets_in_frames = dict.fromkeys(
-        tuple(dict.fromkeys(round(second * recording.frame_rate) for second in seconds)) for seconds in _OFFSETS
-    )
-    for offsets, decay in product(offsets_in_frames, _DECAYS):
-        for readout in _path(activity, shown, offsets, decay, recording.frame_rate):
-            score = _validation_score(recording, features, readout)
+    for each, decay in product(inputs, _DECAYS):
+        targets = through_indicator(shown, decay, recording.frame_rate)
+        targets = targets.reshape(-1, targets.shape[-1])
+        feature_mean = targets.mean(axis=0)
+        around = with_offsets(recording.of(clips), each.offsets) - each.mean if known is not None else None
+        for penalty, weights, covariance in each.ridge.path(targets - feature_mean, _PENALTIES):
+            whitening = error_whitening(covariance)
+            readout = Readout(each.offsets, decay, penalty, each.mean, feature_mean, weights, whitening)
+            # Without validation clips larger penalties are the safer choice.
+            score = penalty
+            if known is not None and around is not None:
+                candidates = readout.centred(known, recording.frame_rate) @ whitening
+                similarity = metrics.centred_cosine_similarity(around @ (weights @ whitening), candidates)
+                score = mean_reciprocal_rank(1.0 - similarity, clips.target)
             if score > best_score:
                 best, best_score = readout, score
     assert best is not None
@@ -98,45 +136,11 @@ def with_offsets(activity: FloatArray, offsets: Sequence[int]) -> FloatArray:
     )
 
 
-def error_whitening(errors: FloatArray) -> FloatArray:
-    """The (D, D) matrix that brings errors (n, D) to nearly independent dimensions of unit variance."""
-    covariance = (errors.T @ errors / len(errors)).astype(np.float64)
+def error_whitening(covariance: npt.NDArray[np.float64]) -> FloatArray:
+    """The (D, D) matrix that brings errors of that covariance to nearly independent dimensions of unit variance."""
     spread = np.diag(covariance)
-    covariance = covariance + np.diag(_ERROR_SHRINKAGE * spread + 1e-6 * max(float(spread.max()), 1e-12))
-    return np.linalg.cholesky(np.linalg.inv(covariance)).astype(np.float32)
-
-
-def _path(
-    activity: FloatArray, shown: FloatArray, offsets: tuple[int, ...], decay: float, frame_rate: float
-) -> list[Readout]:
-    inputs = with_offsets(activity, offsets)
-    inputs = inputs.reshape(-1, inputs.shape[-1])
-    targets = through_indicator(shown, decay, frame_rate)
-    targets = targets.reshape(-1, targets.shape[-1])
-    neural_mean, feature_mean = inputs.mean(axis=0), targets.mean(axis=0)
-    inputs, targets = inputs - neural_mean, targets - feature_mean
-    path = []
-    for penalty, weights in ridge_path(inputs, targets, _PENALTIES):
-        whitening = error_whitening(targets - inputs @ weights)
-        path.append(Readout(offsets, decay, penalty, neural_mean, feature_mean, weights, whitening))
-    return path
-
-
-def _shown(
-    recording: Recording, features: StimulusFeatures, readout: Readout, rows: npt.NDArray[np.int64]
-) -> FloatArray:
-    shown = through_indicator(features(recording.stimulus_row[rows]), readout.decay, recording.frame_rate)
-    return shown - readout.feature_mean
-
-
-def _validation_score(recording: Recording, features: StimulusFeatures, readout: Readout) -> float:
-    """Reciprocal rank of validation clips; where there are fewer than two, larger penalties are the safer choice."""
-    clips = recording.validation
-    if len(clips.first) < 2:
-        return readout.penalty
-    predicted = readout.predict(recording.of(clips)) @ readout.whitening
-    shown = _shown(recording, features, readout, clips.rows[clips.first]) @ readout.whitening
-    return mean_reciprocal_rank(1.0 - metrics.centred_cosine_similarity(predicted, shown), clips.target)
+    shrunk = covariance + np.diag(_ERROR_SHRINKAGE * spread + 1e-6 * max(float(spread.max()), 1e-12))
+    return np.linalg.cholesky(np.linalg.inv(shrunk)).astype(np.float32)
 
 
 def predictions(recording: Recording, readout: Readout) -> Embedded:

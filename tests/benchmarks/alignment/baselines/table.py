@@ -67,10 +67,12 @@ def baselines(
     embedded: list[Embedded] = []
     for recording in recordings(store, split, clips=clips, n_frames=n_frames):
         key, held_out = recording.key, recording.held_out
-        figures, readout = ridge.ridge(recording, pixels)
+        inputs = ridge.readout_inputs(recording)
+        figures, readout = ridge.ridge(recording, inputs, pixels)
         of_pixels[key] = session_figures(figures, held_out=held_out, chosen=readout.chosen)
-        figures, readouts[key] = ridge.ridge(recording, gabor)
+        figures, readouts[key] = ridge.ridge(recording, inputs, gabor)
         of_gabor[key] = session_figures(figures, held_out=held_out, chosen=readouts[key].chosen)
+        del inputs  # as large as everything else together
         figures, chosen = encoding.encoding(recording, phases)
         of_encoding[key] = session_figures(figures, held_out=held_out, chosen=chosen)
         predicted.append(ridge.predictions(recording, readouts[key]))
