@@ -13,7 +13,7 @@ import pytest
 
 from nwb_mivae.clips import ClipsConfiguration, ClipStore, Split, SplitConfiguration, evenly, make_split
 from nwb_mivae.errors import EvaluationError, NwbMivaeError
-from tests.benchmarks.alignment.baselines import Baseline, baselines
+from tests.benchmarks.alignment.baselines import Baseline, baselines, cebra
 from tests.benchmarks.alignment.baselines.choosing import mean_reciprocal_rank
 from tests.benchmarks.alignment.baselines.features import StimulusFeatures
 from tests.benchmarks.alignment.baselines.indicator import through_indicator
@@ -200,6 +200,24 @@ def test_mean_reciprocal_rank() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("cebra") is not None, reason="cebra is installed")
 def test_without_its_package_cebra_is_refused_before_any_work(store: ClipStore) -> None:
-    with pytest.raises(NwbMivaeError, match=r"nwb-mivae\[cebra\]") as refused:
+    with pytest.raises(NwbMivaeError, match=r"nwb_mivae\[cebra\]") as refused:
         baselines(store, split_of(store), clips=10, n_frames=N_FRAMES, cebra=True)
     assert isinstance(refused.value, EvaluationError)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cebra") is None, reason="needs the extra cebra")
+def test_cebra_is_above_chance_with_few_steps(store: ClipStore) -> None:
+    split = split_of(store)
+    labels = StimulusFeatures(store, split, "gabor", components=8)
+    features = StimulusFeatures(store, split, "gabor", components=50, whiten=True)
+    animals = [
+        cebra.embedding(recording, labels, iterations=60)
+        for recording in recordings(store, split, clips=None, n_frames=N_FRAMES)
+    ]
+    aligned = cebra.aligned(animals)
+    for figures in (cebra.to_stimulus(aligned, features, store), cebra.between(aligned)):
+        assert {key for key, each in figures.items() if each["held_out"]} == {"session-2"}
+        for each in figures.values():
+            assert each["top1"] is not None
+            assert each["chance"] is not None
+            assert each["top1"] > 3 * each["chance"]

@@ -37,7 +37,7 @@ def baselines(
     n_frames : int
         Frames of a clip.
     seed : int
-        Of whatever is random: CEBRA alone.
+        Of whatever is random: the first weights of CEBRA, whose batches nobody can seed.
     cebra : bool
         Whether to train CEBRA on every animal too, which takes longer than all the others and needs its package.
 
