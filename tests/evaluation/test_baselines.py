@@ -123,6 +123,16 @@ def test_test_clips_are_those_of_the_evaluation(store: ClipStore) -> None:
         assert not shown & set(recording.validation.content.ravel().tolist())
 
 
+def test_a_part_of_the_training_part_is_that_of_a_context_as_large(store: ClipStore) -> None:
+    split = split_of(store)
+
+    for recording in recordings(store, split, clips=20, n_frames=N_FRAMES, context_clips=5):
+        starts = split.clip_starts(store.sessions[recording.key], "train", n_frames=N_FRAMES, stride=N_FRAMES)
+        np.testing.assert_array_equal(recording.train.rows[:, 0], evenly(starts, 5))
+        assert recording.train_overlapping is recording.train
+        np.testing.assert_array_equal(recording.train_rows, np.unique(recording.train.rows))
+
+
 def test_no_baseline_chooses_by_test_clips(store: ClipStore, found: dict[str, Baseline]) -> None:
     """Where activity during test clips is replaced, everything that a baseline chooses stays the same."""
     split = split_of(store)

@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--held-out", nargs="+", required=True, help="subjects to report apart")
     parser.add_argument("--clips", type=int, help="at most so many test clips per session")
     parser.add_argument("--frames", type=int, default=16, help="frames of a clip")
+    parser.add_argument("--context-clips", type=int, help="so many clips of each animal's training part, not all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cebra", action="store_true", help="train CEBRA too (extra cebra)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
@@ -27,6 +28,7 @@ def main() -> None:
         split,
         clips=arguments.clips,
         n_frames=arguments.frames,
+        context_clips=arguments.context_clips,
         seed=arguments.seed,
         cebra=arguments.cebra,
     )

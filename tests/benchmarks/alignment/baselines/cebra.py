@@ -173,7 +173,7 @@ def _fitted(recording: Recording, labels: StimulusFeatures, iterations: int, see
         device="cuda" if torch.cuda.is_available() else "cpu",
         verbose=False,
     )
-    # Weights follow from the seed. Batches do not: the package's samplers ignore what they are given and seed themselves.
+    # Weights follow from the seed. Batches do not: the package's samplers ignore seeds and draw their own.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         return model.fit(recording.activity[rows], np.ascontiguousarray(shown))

@@ -33,7 +33,7 @@ FloatArray = npt.NDArray[np.float32]
 #: Time constant of the indicator, and the seconds by which the same features enter once more, later.
 _DECAY = 0.35
 _DELAYS = (0.0, 0.1)
-_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
+_PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _SHRINKAGES = (0.05, 0.2, 0.5)
 _FRAME_SHRINKAGE = 0.1
 
@@ -78,8 +78,7 @@ def encoding(recording: Recording, features: StimulusFeatures) -> tuple[Conditio
 
 
 def _models(recording: Recording, features: StimulusFeatures) -> Iterator[_Model]:
-    # Clips of the training part overlap by half: every second one leaves no frame out, and halves the memory.
-    rows = recording.train.rows[::2]
+    rows = recording.train.rows
     inputs = _inputs(recording, features, rows)
     inputs = inputs.reshape(-1, inputs.shape[-1])
     input_mean = inputs.mean(axis=0)

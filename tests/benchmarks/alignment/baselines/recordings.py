@@ -49,7 +49,8 @@ class Recording:
 
     ``activity`` (F, N) is standardised over the training part, ``content`` and ``stimulus_row`` (F,) say what was
     shown. Test clips are those of :func:`nwb_mivae.evaluation.evaluate`; the clips of the validation part, on which
-    everything that a baseline may choose is chosen, are cut alike; those of the training part overlap by half.
+    everything that a baseline may choose is chosen, are cut alike; those of the training part lie side by side in
+    ``train`` and overlap by half in ``train_overlapping``.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Recording:
     stimulus_row: IntegerArray
     train_rows: IntegerArray
     train: Clips
+    train_overlapping: Clips
     validation: Clips
     test: Clips
 
@@ -69,8 +71,13 @@ class Recording:
         return self.activity[clips.rows]
 
 
-def recordings(store: ClipStore, split: Split, *, clips: int | None, n_frames: int) -> Iterator[Recording]:
+def recordings(
+    store: ClipStore, split: Split, *, clips: int | None, n_frames: int, context_clips: int | None = None
+) -> Iterator[Recording]:
     """Every session that has two different test clips, held-out ones first; read one at a time to save memory.
+
+    Of the training part only ``context_clips`` clips are looked at, where that is given: those which
+    :func:`nwb_mivae.inference.session_context` takes for as many.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def recordings(store: ClipStore, split: Split, *, clips: int | None, n_frames: i
     """
     found = False
     for key in [*split.held_out_sessions, *split.train_sessions]:
-        one = _recording(store, split, key, clips=clips, n_frames=n_frames)
+        one = _recording(store, split, key, clips=clips, n_frames=n_frames, context_clips=context_clips)
         if one is not None:
             found = True
             yield one
@@ -92,7 +99,9 @@ def recordings(store: ClipStore, split: Split, *, clips: int | None, n_frames: i
         )
 
 
-def _recording(store: ClipStore, split: Split, key: str, *, clips: int | None, n_frames: int) -> Recording | None:
+def _recording(
+    store: ClipStore, split: Split, key: str, *, clips: int | None, n_frames: int, context_clips: int | None
+) -> Recording | None:
     stored = store.sessions[key]
     content = np.asarray(stored.content, dtype=np.int64)
 
@@ -108,6 +117,13 @@ def _recording(store: ClipStore, split: Split, key: str, *, clips: int | None, n
     statistics = split.statistics(key)
     activity = np.asarray(stored.neural[:], dtype=np.float32) - statistics.mean
     activity /= statistics.scale
+    train = Clips.of(content, evenly(cut("train", n_frames), context_clips), n_frames)
+    train_rows = np.flatnonzero((split.part_of_rows(stored) == 0) & np.asarray(stored.valid)).astype(np.int64)
+    overlapping = train
+    if context_clips is None:
+        overlapping = Clips.of(content, cut("train", max(1, n_frames // 2)), n_frames)
+    else:
+        train_rows = np.intersect1d(train_rows, train.rows)
     return Recording(
         key=key,
         subject=stored.subject,
@@ -116,8 +132,9 @@ def _recording(store: ClipStore, split: Split, key: str, *, clips: int | None, n
         activity=activity,
         content=content,
         stimulus_row=np.asarray(stored.stimulus_row, dtype=np.int64),
-        train_rows=np.flatnonzero((split.part_of_rows(stored) == 0) & np.asarray(stored.valid)).astype(np.int64),
-        train=Clips.of(content, cut("train", max(1, n_frames // 2)), n_frames),
+        train_rows=train_rows,
+        train=train,
+        train_overlapping=overlapping,
         validation=Clips.of(content, cut("validation", n_frames), n_frames),
         test=test,
     )

@@ -37,7 +37,7 @@ FloatArray = npt.NDArray[np.float32]
 #: Seconds around a frame. The first is what the model's own read-out looks at.
 _OFFSETS = ((-0.133, 0.0, 0.133), (-0.2, -0.1, 0.0, 0.1, 0.2))
 _DECAYS = (0.0, 0.15)
-_PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+_PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 #: Added to the variances of the errors, as a share: directions that are hardly wrong in training must not decide alone.
 _ERROR_SHRINKAGE = 0.05
 
@@ -77,7 +77,7 @@ class Readout:
 
 def readout_inputs(recording: Recording) -> list[Inputs]:
     """What every regression of one animal starts from, once for each choice of offsets."""
-    activity = recording.of(recording.train)
+    activity = recording.of(recording.train_overlapping)
     found = []
     for offsets in dict.fromkeys(
         tuple(dict.fromkeys(round(second * recording.frame_rate) for second in seconds)) for seconds in _OFFSETS
@@ -104,7 +104,7 @@ def ridge(
 
 def fit_readout(recording: Recording, inputs: Sequence[Inputs], features: StimulusFeatures) -> Readout:
     """The read-out that finds the clips of the validation part best."""
-    shown = features(recording.stimulus_row[recording.train.rows])
+    shown = features(recording.stimulus_row[recording.train_overlapping.rows])
     clips = recording.validation
     known = features(recording.stimulus_row[clips.rows[clips.first]]) if len(clips.first) > 1 else None
     best, best_score = None, -np.inf

@@ -20,6 +20,7 @@ def baselines(
     *,
     clips: int | None,
     n_frames: int = 16,
+    context_clips: int | None = None,
     seed: int = 0,
     cebra: bool = False,
 ) -> dict[str, Baseline]:
@@ -36,6 +37,9 @@ def baselines(
         At most so many test clips per session, as in the evaluation's configuration.
     n_frames : int
         Frames of a clip.
+    context_clips : int, optional
+        So many clips of each animal's training part instead of all: what a model with as much context compares with.
+        Standardisation, and the validation part that settings are chosen on, stay whole.
     seed : int
         Of whatever is random: the first weights of CEBRA, whose batches nobody can seed.
     cebra : bool
@@ -65,7 +69,7 @@ def baselines(
     predicted: list[Embedded] = []
     reduced: list[Embedded] = []
     embedded: list[Embedded] = []
-    for recording in recordings(store, split, clips=clips, n_frames=n_frames):
+    for recording in recordings(store, split, clips=clips, n_frames=n_frames, context_clips=context_clips):
         key, held_out = recording.key, recording.held_out
         inputs = ridge.readout_inputs(recording)
         figures, readout = ridge.ridge(recording, inputs, pixels)
