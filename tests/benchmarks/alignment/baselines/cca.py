@@ -24,7 +24,7 @@ from tests.benchmarks.alignment.baselines.recordings import Recording
 
 SEEN = (
     "those frames of the new animal's training part that the other animal saw too, with the knowledge which they are, "
-    "for a pair of projections of its own with every other animal; and its whole training part for components"
+    "for a pair of projections of its own with every other animal; and its training part for components"
 )
 
 FloatArray = npt.NDArray[np.float32]

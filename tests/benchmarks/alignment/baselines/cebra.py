@@ -29,7 +29,7 @@ from tests.benchmarks.alignment.baselines.regression import Ridge
 from tests.benchmarks.alignment.baselines.ridge import error_whitening
 
 SEEN = (
-    "the whole training part of the new animal's own recording, with the stimulus, for a network trained on that "
+    "the training part of the new animal's own recording, with the stimulus, for a network trained on that "
     "animal by gradient descent; then those frames of it that a reference animal saw too, for a linear map into the "
     "reference's space"
 )

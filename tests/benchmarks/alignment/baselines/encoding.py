@@ -23,7 +23,7 @@ from tests.benchmarks.alignment.baselines.recordings import Recording
 from tests.benchmarks.alignment.baselines.regression import Ridge
 
 SEEN = (
-    "the whole training part of the new animal's own recording, with the stimulus, for an encoding model and a noise "
+    "the training part of the new animal's own recording, with the stimulus, for an encoding model and a noise "
     "covariance of its own; its validation part for the penalty, the shrinkage and the noise's course in time"
 )
 COMPONENTS = 800

@@ -27,7 +27,7 @@ from tests.benchmarks.alignment.baselines.recordings import Recording
 from tests.benchmarks.alignment.baselines.regression import Ridge
 
 SEEN = (
-    "the whole training part of the new animal's own recording, with the stimulus, for a regression of its own; its "
+    "the training part of the new animal's own recording, with the stimulus, for a regression of its own; its "
     "validation part for the penalty, offsets and time constant"
 )
 COMPONENTS = 200

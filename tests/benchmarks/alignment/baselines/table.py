@@ -106,4 +106,7 @@ def baselines(
             cebra_baseline.SEEN + _PARTNERS,
             cebra_baseline.between(embedded),
         )
+    if context_clips is not None:
+        for row in found.values():
+            row["seen"] += f"; here only {context_clips} clips of the training part"
     return found
