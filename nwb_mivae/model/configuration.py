@@ -8,9 +8,10 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from nwb_mivae.configuration import Configuration
 
-__all__ = ["LossWeights", "ModelConfiguration", "Population"]
+__all__ = ["LossWeights", "ModelConfiguration", "Population", "StimulusDesign"]
 
 Population = Literal["contextual", "coordinates", "pooled"]
+StimulusDesign = Literal["convolutional", "front_end"]
 
 
 class LossWeights(Configuration):
@@ -47,6 +48,10 @@ class ModelConfiguration(Configuration):
         Design of the population encoder: ``contextual`` (descriptors from coordinates and a functional fingerprint,
         with the in-context ridge read-out), ``coordinates`` (descriptors from coordinates alone) or ``pooled`` (the
         published design, which depends on the order of neurons in the file).
+    stimulus_encoder
+        Design of the stimulus encoder: ``convolutional`` (learned from pixels on) or ``front_end`` (a fixed bank of
+        model V1 cells, summed up on the principal components of training frames, and what is learned from there on;
+        the latents begin as the leading components and what the context's read-out says of them).
     shared_latents, neural_private_latents, stimulus_private_latents
         Latents per frame: K of ``z_xc`` and ``z_yc``, M of ``z_xm``, J of ``z_ym``.
     stimulus_features
@@ -63,6 +68,7 @@ class ModelConfiguration(Configuration):
     """
 
     population: Population = "contextual"
+    stimulus_encoder: StimulusDesign = "convolutional"
     shared_latents: PositiveInt = 32
     neural_private_latents: PositiveInt = 8
     stimulus_private_latents: PositiveInt = 16

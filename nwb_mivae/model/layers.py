@@ -7,12 +7,27 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["CoordinateFeatures", "TemporalMixing", "perceptron"]
+__all__ = ["CoordinateFeatures", "TemporalMixing", "begin_with_features", "perceptron"]
 
 
 def perceptron(size_in: int, hidden: int, size_out: int) -> nn.Sequential:
     """Two linear layers with a GELU between them, on the last axis."""
     return nn.Sequential(nn.Linear(size_in, hidden), nn.GELU(), nn.Linear(hidden, size_out))
+
+
+@torch.no_grad()
+def begin_with_features(head: nn.Linear, n_features: int) -> None:
+    """Let a head of means and log-variances begin as the leading of its last ``n_features`` inputs, variances at one.
+
+    What comes before those inputs counts for little until training says otherwise. A model that begins where a closed
+    form already is does not have to find it first.
+    """
+    latents, others = head.out_features // 2, head.in_features - n_features
+    head.weight[:, :others] *= 0.1
+    head.weight[:, others:] = 0.0
+    head.bias.zero_()
+    leading = torch.arange(min(latents, n_features))
+    head.weight[leading, others + leading] = 1.0
 
 
 class _TemporalBlock(nn.Module):

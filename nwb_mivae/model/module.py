@@ -14,14 +14,16 @@ from nwb_mivae.model.configuration import ModelConfiguration
 from nwb_mivae.model.context import Context, ContextBuilder, ContextTiming
 from nwb_mivae.model.decoders import NeuralDecoder, StimulusDecoder
 from nwb_mivae.model.gaussian import Gaussian
+from nwb_mivae.model.layers import begin_with_features
 from nwb_mivae.model.likelihoods import LIKELIHOOD_OF_KIND, expected_activity, negative_log_likelihood
 from nwb_mivae.model.objective import LossTerms, cross_covariance, matching_loss
 from nwb_mivae.model.population import make_population
 from nwb_mivae.model.priors import PrivatePrior
-from nwb_mivae.model.stimulus_encoder import StimulusEncoder, StimulusPosterior
+from nwb_mivae.model.stimulus_encoder import FrontEndStimulusEncoder, StimulusPosterior, make_stimulus_encoder
 
 if TYPE_CHECKING:
     from nwb_mivae.clips.batch import Episode
+    from nwb_mivae.model.visual_front_end import VisualFrontEnd
 
 __all__ = ["MiVAEModule", "ModuleShape", "NeuralPosterior"]
 
@@ -85,7 +87,7 @@ class MiVAEModule(nn.Module):
         self.configuration = configuration
         self.shape = shape
         self.likelihood = LIKELIHOOD_OF_KIND[shape.trace_kind]
-        self.stimulus_encoder = StimulusEncoder(configuration, shape.height, shape.width)
+        self.stimulus_encoder = make_stimulus_encoder(configuration, shape.height, shape.width)
         timing = ContextTiming.of(configuration, shape.frame_rate)
         self._readout_offsets = timing.offsets
         self.population = make_population(configuration, timing)
@@ -96,6 +98,23 @@ class MiVAEModule(nn.Module):
         self.neural_decoder = NeuralDecoder(configuration, self.likelihood)
         self.stimulus_decoder = StimulusDecoder(configuration, shape.height, shape.width)
         self.log_matching_scale = nn.Parameter(torch.tensor(5.0).log())
+
+    @property
+    def front_end(self) -> VisualFrontEnd | None:
+        """The part of the stimulus encoder that is fixed, where its design has one."""
+        encoder = self.stimulus_encoder
+        return encoder.front_end if isinstance(encoder, FrontEndStimulusEncoder) else None
+
+    def begin_with_closed_form(self) -> None:
+        """Let the shared latents begin as the front end's features and, from activity, as the read-out's prediction.
+
+        Does nothing where the stimulus encoder has no front end; weights drawn at random stay as they are then.
+        """
+        encoder, n_features = self.stimulus_encoder, self.configuration.stimulus_features
+        if isinstance(encoder, FrontEndStimulusEncoder):
+            begin_with_features(encoder.shared, n_features)
+            if self.uses_context:
+                begin_with_features(self.neural_shared, n_features)
 
     @property
     def uses_context(self) -> bool:

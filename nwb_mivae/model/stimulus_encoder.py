@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import ceil
 
@@ -12,8 +13,15 @@ from torch.nn.functional import gelu
 from nwb_mivae.model.configuration import ModelConfiguration
 from nwb_mivae.model.gaussian import Gaussian
 from nwb_mivae.model.layers import TemporalMixing
+from nwb_mivae.model.visual_front_end import VisualFrontEnd
 
-__all__ = ["StimulusEncoder", "StimulusPosterior"]
+__all__ = [
+    "ConvolutionalStimulusEncoder",
+    "FrontEndStimulusEncoder",
+    "StimulusEncoder",
+    "StimulusPosterior",
+    "make_stimulus_encoder",
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,19 @@ class StimulusPosterior:
     features: Tensor
 
 
-class StimulusEncoder(nn.Module):
+class StimulusEncoder(nn.Module, ABC):
+    """Interface of the designs: features of each frame, and posteriors of the stimulus latents."""
+
+    @abstractmethod
+    def stimulus_features(self, stimulus: Tensor) -> Tensor:
+        """``(B, T, 1, H, W)`` in [0, 1] to features ``(B, T, F)``."""
+
+    @abstractmethod
+    def forward(self, stimulus: Tensor) -> StimulusPosterior:
+        """``(B, T, 1, H, W)`` in [0, 1] to the posteriors and the features."""
+
+
+class ConvolutionalStimulusEncoder(StimulusEncoder):
     """Convolutions over space and neighbouring frames, one along time per place (2+1-D), then mixing and heads.
 
     The first convolution sees each frame with the ones before and after it, so motion at full resolution is cheap: the
@@ -64,7 +84,7 @@ class StimulusEncoder(nn.Module):
         return self.trunk(gelu(self.gather(x)))  # type: ignore[no-any-return]
 
     def stimulus_features(self, stimulus: Tensor) -> Tensor:
-        """``(B, T, 1, H, W)`` in [0, 1] to features ``(B, T, F)`` of zero mean and unit variance per frame."""
+        """Features of zero mean and unit variance per frame."""
         return self.features(self._trunk(stimulus)).float()  # type: ignore[no-any-return]
 
     def forward(self, stimulus: Tensor) -> StimulusPosterior:
@@ -75,3 +95,39 @@ class StimulusEncoder(nn.Module):
             private=Gaussian.from_parameters(self.private(trunk)),
             features=features.float(),
         )
+
+
+class FrontEndStimulusEncoder(StimulusEncoder):
+    """A fixed visual front end for each frame, then mixing along time and heads, which are learned.
+
+    The features that context is made of are the front end's own: they stay what they are while the model learns, so
+    that an animal's closed form is the same at the first step as at the last and no training animal can bend them.
+    """
+
+    def __init__(self, configuration: ModelConfiguration, height: int, width: int) -> None:
+        super().__init__()
+        features, hidden = configuration.stimulus_features, configuration.hidden_size
+        self.front_end = VisualFrontEnd(height, width, features)
+        self.trunk = TemporalMixing(features, hidden, hidden)
+        self.shared = nn.Linear(hidden + features, 2 * configuration.shared_latents)
+        self.private = nn.Linear(hidden + features, 2 * configuration.stimulus_private_latents)
+
+    def stimulus_features(self, stimulus: Tensor) -> Tensor:
+        """Features of each frame by itself; over the frames of the basis they have mean 0 and, together, variance F."""
+        return self.front_end(stimulus.flatten(0, 1).float()).unflatten(0, stimulus.shape[:2])  # type: ignore[no-any-return]
+
+    def forward(self, stimulus: Tensor) -> StimulusPosterior:
+        features = self.stimulus_features(stimulus)
+        encoded = torch.cat([self.trunk(features), features], dim=-1)
+        return StimulusPosterior(
+            shared=Gaussian.from_parameters(self.shared(encoded)),
+            private=Gaussian.from_parameters(self.private(encoded)),
+            features=features,
+        )
+
+
+def make_stimulus_encoder(configuration: ModelConfiguration, height: int, width: int) -> StimulusEncoder:
+    """The stimulus encoder that ``configuration.stimulus_encoder`` names."""
+    if configuration.stimulus_encoder == "front_end":
+        return FrontEndStimulusEncoder(configuration, height, width)
+    return ConvolutionalStimulusEncoder(configuration, height, width)

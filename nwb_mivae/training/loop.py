@@ -36,6 +36,9 @@ __all__ = ["fit", "make_module"]
 #: Names of the streams that one seed is split into.
 _WEIGHTS, _SAMPLES = 0, 1
 
+#: Frames that the basis of a visual front end is computed from, at most.
+_FRAMES_OF_BASIS = 4096
+
 #: Settings that change what is written, and where it is computed, but not what is learned. The number of devices is
 #: not among them: each device draws its own episodes.
 _WITHOUT_EFFECT = {"log_every", "validate_every", "validation_clips", "checkpoint_every", "accelerator"}
@@ -79,7 +82,21 @@ def make_module(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_stream(seed, _WEIGHTS))
-        return MiVAEModule(model, shape)
+        module = MiVAEModule(model, shape)
+    if module.front_end is not None:
+        module.front_end.fit(_training_frames(store, split))
+        module.begin_with_closed_form()
+    return module
+
+
+def _training_frames(store: ClipStore, split: Split) -> Tensor:
+    """Different frames of the training part of the training sessions, (n, 1, H, W) in [0, 1], taken evenly."""
+    shown = []
+    for key in split.train_sessions:
+        stored = store.sessions[key]
+        shown.append(stored.stimulus_row[(split.part_of_rows(stored) == 0) & stored.valid])
+    rows = evenly(np.unique(np.concatenate(shown)), _FRAMES_OF_BASIS)
+    return torch.from_numpy(store.stimulus[rows])[:, None].to(torch.float32).mul_(1.0 / 255.0)
 
 
 def fit(

@@ -255,6 +255,17 @@ def test_the_untrained_control_has_other_weights_and_the_same_shape(store: ClipS
     assert not torch.equal(weights[0], weights[2])
 
 
+def test_the_untrained_control_keeps_a_front_end_and_does_not_begin_with_the_closed_form(store: ClipStore) -> None:
+    module = module_for(store, stimulus_encoder="front_end")
+    module.begin_with_closed_form()
+    fresh = untrained_module(module, 3)
+    assert module.front_end is not None
+    assert fresh.front_end is not None
+    assert torch.equal(fresh.front_end.basis, module.front_end.basis)
+    assert (module.neural_shared.bias == 0).all()
+    assert (fresh.neural_shared.bias != 0).any()
+
+
 def test_sessions_sharing_clips_pay_once_for_their_stimuli(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_for(store)
     encoded: list[int] = []
