@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nwb_mivae.simulation.receptive_fields import COMPLEX, LUMINANCE, NOT_VISUAL, SIMPLE, Population
 from nwb_mivae.simulation.schedule import Display
 
-__all__ = ["Tuning", "draw_tuning", "firing_rates", "visual_drive"]
+__all__ = ["Tuning", "draw_tuning", "firing_rates", "unscaled_drive", "visual_drive"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,6 +57,18 @@ def visual_drive(
 ) -> npt.NDArray[np.float32]:
     """What the stimulus alone does to each cell at each refresh, (F, N), mean 1 over the session for visual cells.
 
+    See :func:`unscaled_drive`.
+    """
+    drive = unscaled_drive(population, movies, display, frame_rate)
+    mean = drive.mean(axis=0)
+    return np.asarray(drive / np.where(mean > 0.0, mean, 1.0), dtype=np.float32)
+
+
+def unscaled_drive(
+    population: Population, movies: Sequence[npt.NDArray[np.uint8]], display: Display, frame_rate: float
+) -> npt.NDArray[np.float32]:
+    """What the stimulus alone does to each cell at each refresh, (F, N), on a scale that is the same in every session.
+
     Simple cells half-rectify one Gabor filter and square it, complex cells sum the squares of a quadrature pair
     (Adelson & Bergen 1985), and both are divided by the energy of cells that look at nearby places (Carandini &
     Heeger 2012). Luminance cells half-rectify local luminance against grey.
@@ -79,8 +91,7 @@ def visual_drive(
         pool = energy[:, striped] @ _pool_weights(population, height).T
         drive[:, striped] /= np.float32(_SEMI_SATURATION**2) + pool
     drive[:, luminance] = np.maximum(linear[0][:, luminance], 0.0)
-    mean = drive.mean(axis=0)
-    return np.asarray(drive / np.where(mean > 0.0, mean, 1.0), dtype=np.float32)
+    return drive
 
 
 def firing_rates(

@@ -6,7 +6,7 @@ import pytest
 
 from nwb_mivae.simulation import SimulationConfiguration
 from nwb_mivae.simulation.receptive_fields import LUMINANCE, NOT_VISUAL, Population, draw_population
-from nwb_mivae.simulation.responses import draw_tuning, firing_rates, visual_drive
+from nwb_mivae.simulation.responses import draw_tuning, firing_rates, unscaled_drive, visual_drive
 from nwb_mivae.simulation.schedule import Display
 
 
@@ -94,3 +94,14 @@ def test_rates_have_a_ceiling(population: Population) -> None:
     tuning = draw_tuning(population, 3, 3.0, np.random.default_rng(1))
     drive = np.full((1, population.n_cells), 1e4, dtype=np.float32)
     assert firing_rates(population, tuning, drive, np.zeros((1, 3))).max() == 60.0
+
+
+def test_unscaled_drive_is_the_same_whatever_else_the_session_shows(population: Population) -> None:
+    movies = [noise_movie(40), 255 - noise_movie(40)]
+    short = display_of(np.zeros(40, dtype=np.int64), np.arange(40))
+    long = display_of(np.repeat([0, 1], 40), np.tile(np.arange(40), 2))
+    one = unscaled_drive(population, movies, short, 30.0)
+    np.testing.assert_allclose(one, unscaled_drive(population, movies, long, 30.0)[:40], atol=1e-6)
+    assert not np.allclose(
+        visual_drive(population, movies, short, 30.0), visual_drive(population, movies, long, 30.0)[:40]
+    )

@@ -1,0 +1,78 @@
+"""Latents of chosen clips, under any condition: with or without context, with neurons in another order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nwb_mivae.clips import evenly, load_clips
+from nwb_mivae.inference import BLOCKS, encode_clips
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nwb_mivae.clips import Split
+    from nwb_mivae.clips.split import Part
+    from nwb_mivae.model import Context, MiVAEModule
+    from tests.benchmarks.alignment.scales import Material
+
+__all__ = ["Clips", "clips_of", "encoded"]
+
+_CLIPS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Some clips of one part of a session.
+
+    ``starts`` (C,), ``rows`` (C * T,) of the stored session, and ``groups`` (C * T,): the unit of content (a movie)
+    that each frame belongs to.
+    """
+
+    session: str
+    starts: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64]
+
+
+def clips_of(given: Material, split: Split, session: str, part: Part, count: int | None) -> Clips:
+    """At most so many clips, evenly over the recording."""
+    frames = given.scale.clip_frames
+    stored = given.store.sessions[session]
+    starts = evenly(split.clip_starts(stored, part, n_frames=frames, stride=frames), count)
+    rows = (starts[:, None] + np.arange(frames)).ravel()
+    # Uniform frames belong to no movie; the clip's majority says which one it is of.
+    unit = split.unit_of_content[stored.content[rows]].reshape(len(starts), frames).max(axis=1)
+    return Clips(session, starts, rows, np.repeat(unit, frames))
+
+
+def encoded(
+    module: MiVAEModule,
+    given: Material,
+    split: Split,
+    clips: Clips,
+    context: Context | None,
+    *,
+    order: npt.NDArray[np.int64] | None = None,
+) -> Mapping[str, npt.NDArray[np.float64]]:
+    """Posterior means (C * T, latents) of the four blocks.
+
+    ``order`` (N,) gives neuron ``i`` the activity of neuron ``order[i]``.
+    """
+    found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in BLOCKS}
+    device = next(module.parameters()).device
+    for first in range(0, len(clips.starts), _CLIPS_AT_ONCE):
+        some = clips.starts[first : first + _CLIPS_AT_ONCE]
+        batch = load_clips(given.store, split, clips.session, some, n_frames=given.scale.clip_frames).to(device)
+        if order is not None:
+            # Coordinates and context stay with their neurons; only what was recorded goes elsewhere.
+            coordinates = batch.coordinates
+            batch = batch.of_cells(torch.as_tensor(order, device=device))
+            batch = replace(batch, coordinates=coordinates)
+        for name, block in encode_clips(module, batch, context).items():
+            found[name].append(block.mean.flatten(0, 1).cpu().numpy())
+    return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}
