@@ -77,6 +77,9 @@ class EpisodeConfiguration(Configuration):
         Probability that an episode has no context.
     cells_per_session : int or None
         Cells drawn of each session; ``None`` is all of them.
+    training_clips : int or None
+        Use no more of each session's training part than so many clips that do not overlap, the first ones: what a
+        shorter recording would have given. ``None`` uses all of it.
     """
 
     clip_frames: Annotated[int, Field(ge=1)] = 16
@@ -85,3 +88,4 @@ class EpisodeConfiguration(Configuration):
     context_clips: Annotated[int, Field(ge=0)] = 64
     context_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     cells_per_session: Annotated[int, Field(ge=1)] | None = None
+    training_clips: Annotated[int, Field(ge=1)] | None = None

@@ -134,7 +134,12 @@ class EpisodeSampler:
         self._seed = seed
         n_frames = self.configuration.clip_frames
         self._starts = {
-            key: split.clip_starts(store.sessions[key], "train", n_frames=n_frames) for key in split.train_sessions
+            key: _first_clips(
+                split.clip_starts(store.sessions[key], "train", n_frames=n_frames),
+                self.configuration.training_clips,
+                n_frames,
+            )
+            for key in split.train_sessions
         }
         for key, starts in self._starts.items():
             if not len(starts):
@@ -185,6 +190,15 @@ class EpisodeSampler:
         total = np.r_[0, np.cumsum(taken)]
         free: npt.NDArray[np.int64] = starts[total[starts + n_frames] == total[starts]]
         return free
+
+
+def _first_clips(starts: npt.NDArray[np.int64], count: int | None, n_frames: int) -> npt.NDArray[np.int64]:
+    """Those starts whose clips lie within the first frames that ``count`` clips need, in order of time."""
+    if count is None or not len(starts):
+        return starts
+    # Frames that some clip covers, counted: gaps and other parts in between take up none of them.
+    new = np.minimum(np.diff(starts, prepend=starts[0] - n_frames), n_frames)
+    return starts[np.cumsum(new) <= count * n_frames]
 
 
 def _between(batch: ClipBatch, start: int, stop: int | None) -> ClipBatch:

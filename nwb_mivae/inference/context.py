@@ -24,6 +24,7 @@ def session_context(
     session: str,
     *,
     clips: int | None = None,
+    from_start: bool = False,
     batch_clips: int = 64,
 ) -> Context | None:
     """What a session's own training part says about its neurons.
@@ -41,6 +42,8 @@ def session_context(
         Key of the session.
     clips : int, optional
         Use only this many clips, taken evenly over the recording; all of them by default.
+    from_start : bool
+        Take the first ``clips`` instead: what a recording would have given that ended then.
     batch_clips : int
         Clips held in memory at once.
 
@@ -52,7 +55,8 @@ def session_context(
     if not module.uses_context:
         return None
     frames = module.shape.clip_frames
-    starts = evenly(split.clip_starts(store.sessions[session], "train", n_frames=frames, stride=frames), clips)
+    starts = split.clip_starts(store.sessions[session], "train", n_frames=frames, stride=frames)
+    starts = starts[:clips] if from_start else evenly(starts, clips)
     if len(starts) == 0:
         return None
     device = next(module.parameters()).device

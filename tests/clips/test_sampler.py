@@ -150,6 +150,24 @@ def test_cells_are_drawn_alike_for_targets_and_context(store, split):
         assert torch.equal(episode.target.coordinates, episode.context.coordinates)
 
 
+@pytest.mark.parametrize("count", [1, 9, 10_000])
+def test_a_limit_of_clips_makes_the_recording_as_short(store, split, count):
+    configuration = EpisodeConfiguration(clips_per_session=4, context_clips=2, training_clips=count)
+    sampler = EpisodeSampler(store, split, configuration, seed=0)
+    used = {key: np.zeros(session.n_frames, dtype=bool) for key, session in store.sessions.items()}
+    for step in range(40):
+        for episode in sampler.draw(step):
+            for batch in (episode.target, episode.context):
+                for start in [] if batch is None else batch.start.tolist():
+                    used[batch.session][start : start + 16] = True
+    for key in split.train_sessions:
+        every = split.clip_starts(store.sessions[key], "train", n_frames=16)
+        covered = np.unique(every[:, None] + np.arange(16))
+        assert used[key].sum() <= min(16 * count, len(covered))
+        assert used[key].sum() > 0.8 * min(16 * count, len(covered))
+        assert not used[key][covered[16 * count :]].any()
+
+
 def test_short_recordings_give_what_they_have(tmp_path):
     random = np.random.default_rng(0)
     films = [ArrayTemplate(f"m{n}", smooth_movie(random, 20, 6, 8)) for n in range(10)]

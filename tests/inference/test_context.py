@@ -69,6 +69,17 @@ def test_fewer_clips_are_taken_evenly(module, store: ClipStore, split: Split) ->
     assert everything.n_frames == len(starts) * FRAMES
 
 
+def test_the_first_clips_are_those_of_a_recording_that_ended_then(module, store: ClipStore, split: Split) -> None:  # type: ignore[no-untyped-def]
+    starts = split.clip_starts(store.sessions["session-0"], "train", n_frames=FRAMES, stride=FRAMES)
+    found = session_context(module, store, split, "session-0", clips=5, from_start=True)
+    clips = load_clips(store, split, "session-0", starts[:5], n_frames=FRAMES)
+    with torch.no_grad():
+        _assert_close(found, module.make_context(clips.neural, module.stimulus_features(clips.stimulus)))
+    everything = session_context(module, store, split, "session-0", from_start=True)
+    assert everything.n_frames == len(starts) * FRAMES
+    assert session_context(module, store, split, "session-0", clips=0, from_start=True) is None
+
+
 def test_no_clips_and_designs_without_context_give_none(module, store: ClipStore, split: Split) -> None:  # type: ignore[no-untyped-def]
     assert session_context(module, store, split, "session-0", clips=0) is None
     coordinates = make_module(store, split, tiny_configuration(population="coordinates"), tiny_episodes(), seed=0)
