@@ -1,0 +1,142 @@
+"""One modality from the other: generated video and generated activity against the truth, beside two simple baselines.
+
+Video is compared with the frames shown, activity with the noise-free activity that the true rates give. The linear
+baselines are fitted on the training part of the very animal that is judged; the mean is that of its training part.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nwb_mivae.clips import load_clips
+from nwb_mivae.inference import generate_frames, generate_traces
+from tests.benchmarks.alignment.encoding import Clips, clips_of
+from tests.benchmarks.alignment.identification import fit_map
+from tests.benchmarks.alignment.indicator import as_seen_by_indicator
+
+if TYPE_CHECKING:
+    from nwb_mivae.clips import Split
+    from nwb_mivae.model import Context, MiVAEModule
+    from tests.benchmarks.alignment.scales import Material
+
+__all__ = [
+    "Generated",
+    "generated_by_model",
+    "generation_baselines",
+    "generation_figures",
+    "noise_free_activity",
+    "with_offsets",
+]
+
+Array = npt.NDArray[np.float64]
+
+_CLIPS_AT_ONCE = 64
+#: Frames before and after, within the clip, that linear baselines see as well.
+_OFFSETS = (-4, 0, 4)
+#: Principal components of the pixels that the linear encoder is given at each offset.
+_PIXEL_COMPONENTS = 48
+
+
+class Generated(NamedTuple):
+    """Frames (C * T, pixels) and activity (C * T, N), standardised, of some clips."""
+
+    frames: Array
+    activity: Array
+
+
+def noise_free_activity(given: Material, session: str) -> Array:
+    """Expected activity (F, N) of every stored frame by the true rates, in units that correlations do not see."""
+    stored, truth = given.store.sessions[session], given.truth(session)
+    cells = stored.cells["source_row"].to_numpy()
+    with np.load(given.truth_paths[session], allow_pickle=False) as arrays:
+        rates = arrays["rates"][:, cells]
+    place = np.searchsorted(truth["frame_time"], stored.time + 1e-4, side="right") - 1
+    return as_seen_by_indicator(rates, stored.frame_rate, float(stored.report["lag"]))[place]
+
+
+def generated_by_model(
+    module: MiVAEModule, given: Material, split: Split, clips: Clips, context: Context | None
+) -> Generated:
+    """Frames from activity, and activity from frames, of every clip."""
+    device = next(module.parameters()).device
+    frames, activity = [], []
+    for first in range(0, len(clips.starts), _CLIPS_AT_ONCE):
+        some = clips.starts[first : first + _CLIPS_AT_ONCE]
+        batch = load_clips(given.store, split, clips.session, some, n_frames=given.scale.clip_frames).to(device)
+        frames.append(generate_frames(module, batch, context).flatten(2).flatten(0, 1).cpu().numpy())
+        activity.append(generate_traces(module, batch, context).flatten(0, 1).cpu().numpy())
+    return Generated(np.concatenate(frames).astype(np.float64), np.concatenate(activity).astype(np.float64))
+
+
+def generation_baselines(given: Material, split: Split, clips: Clips) -> dict[str, Generated]:
+    """What a ridge regression, and what the training mean makes of the clips, each knowing this animal."""
+    train = clips_of(given, split, clips.session, "train", given.scale.decoding_clips)
+    (neural, pixels), (test_neural, test_pixels) = (_loaded(given, split, each) for each in (train, clips))
+    frames = given.scale.clip_frames
+    decoder = fit_map(with_offsets(neural, frames), pixels, train.groups)
+
+    mean = pixels.mean(axis=0)
+    _, _, directions = np.linalg.svd(pixels[:: max(1, len(pixels) // 2000)] - mean, full_matrices=False)
+    components = directions[:_PIXEL_COMPONENTS].T
+    encoder = fit_map(with_offsets((pixels - mean) @ components, frames), neural, train.groups)
+    linear = Generated(
+        decoder(with_offsets(test_neural, frames)), encoder(with_offsets((test_pixels - mean) @ components, frames))
+    )
+    same = np.ones((len(test_pixels), 1))
+    return {"linear": linear, "training mean": Generated(same * mean, same * neural.mean(axis=0))}
+
+
+def generation_figures(given: Material, split: Split, clips: Clips, generated: Generated) -> dict[str, Any]:
+    """Correlations of what was generated with the truth.
+
+    Returns
+    -------
+    dict
+        ``video_r``: Pearson R over all pixels of all frames, as published, which any picture of the right brightness
+        in the right places raises; ``video_centred_r``: the same after the training mean of every pixel is removed, on
+        both sides; ``video_error``: mean squared error, where that of the training mean is 1; ``rates_r``: mean over
+        visual cells of the correlation in time with noise-free activity. A figure that is not defined is null.
+    """
+    _, pixels = _loaded(given, split, clips)
+    train = clips_of(given, split, clips.session, "train", given.scale.decoding_clips)
+    mean = _loaded(given, split, train)[1].mean(axis=0)
+    truth = given.truth(clips.session)
+    cells = given.store.sessions[clips.session].cells["source_row"].to_numpy()
+    visual = truth["cell_type"][cells] != "not_visual"
+    rates = noise_free_activity(given, clips.session)[clips.rows][:, visual]
+    of_cells = [each for each in map(correlation, generated.activity[:, visual].T, rates.T) if each is not None]
+    return {
+        "video_r": correlation(generated.frames.ravel(), pixels.ravel()),
+        "video_centred_r": correlation((generated.frames - mean).ravel(), (pixels - mean).ravel()),
+        "video_error": float(((generated.frames - pixels) ** 2).mean() / ((mean - pixels) ** 2).mean()),
+        "rates_r": float(np.mean(of_cells)) if of_cells else None,
+    }
+
+
+def correlation(one: Array, other: Array) -> float | None:
+    """Pearson R; ``None`` where one side does not vary."""
+    a, b = one - one.mean(), other - other.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    scale = float(np.abs(one).max() * np.abs(other).max()) * len(one)
+    return float(a @ b / size) if size > 1e-9 * scale else None
+
+
+def _loaded(given: Material, split: Split, clips: Clips) -> tuple[Array, Array]:
+    """Standardised activity (C * T, N) and pixels (C * T, H * W)."""
+    batch = load_clips(given.store, split, clips.session, clips.starts, n_frames=given.scale.clip_frames)
+    with torch.no_grad():
+        return (
+            batch.neural.flatten(0, 1).numpy().astype(np.float64),
+            batch.stimulus.flatten(2).flatten(0, 1).numpy().astype(np.float64),
+        )
+
+
+def with_offsets(values: Array, frames: int) -> Array:
+    """Values (C * T, N) of a few frames of the clip side by side; beyond the clip's ends its end frame stands."""
+    clips = values.reshape(-1, frames, values.shape[1])
+    places = [np.clip(np.arange(frames) + offset, 0, frames - 1) for offset in _OFFSETS]
+    return np.concatenate([clips[:, place] for place in places], axis=2).reshape(len(values), -1)
