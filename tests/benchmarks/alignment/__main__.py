@@ -1,7 +1,7 @@
 """Are unseen animals aligned: `python -m tests.benchmarks.alignment --scale small --seeds 0 1 2 --out figures`.
 
-Every design is trained with every seed on the same simulated animals and judged on animals that gave no gradient, beside
-the ideal observer and its controls. Results are JSON files in the output folder; one that is there, of the same
+Every design is trained with every seed on the same simulated animals and judged on animals that gave no gradient,
+beside the ideal observer and its controls. Results are JSON files in the output folder; one that is there, of the same
 settings, data and code, is not made again. `--page docs/benchmarks/alignment.md` writes the page from what the folder
 holds, with or without making more (`--designs` without a name makes none).
 

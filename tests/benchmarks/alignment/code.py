@@ -14,7 +14,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 TRAINING = ("nwb_mivae/clips", "nwb_mivae/model", "nwb_mivae/training")
 JUDGING = (*TRAINING, "nwb_mivae/inference", "nwb_mivae/evaluation", "tests/benchmarks/alignment")
 #: These show figures and change none.
-_WITHOUT_EFFECT = ("__main__.py", "page.py")
+_WITHOUT_EFFECT = ("__main__.py", "page.py", "results.py")
 
 
 @cache

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nwb_mivae.clips import Split
+    from nwb_mivae.clips.batch import ClipBatch
     from nwb_mivae.clips.split import Part
     from nwb_mivae.model import Context, MiVAEModule
     from tests.benchmarks.alignment.scales import Material
 
-__all__ = ["Clips", "clips_of", "encoded"]
+__all__ = ["Clips", "clips_of", "encoded", "reordered"]
 
 _CLIPS_AT_ONCE = 64
 
@@ -50,6 +51,14 @@ def clips_of(given: Material, split: Split, session: str, part: Part, count: int
     return Clips(session, starts, rows, np.repeat(unit, frames))
 
 
+def reordered(batch: ClipBatch, order: npt.NDArray[np.int64]) -> ClipBatch:
+    """The same clips with the activity of neuron ``order[i]`` given to neuron ``i``.
+
+    Coordinates and context stay with their neurons; only what was recorded goes elsewhere.
+    """
+    return replace(batch, neural=batch.neural[:, :, torch.as_tensor(order, device=batch.neural.device)])
+
+
 def encoded(
     module: MiVAEModule,
     given: Material,
@@ -69,10 +78,7 @@ def encoded(
         some = clips.starts[first : first + _CLIPS_AT_ONCE]
         batch = load_clips(given.store, split, clips.session, some, n_frames=given.scale.clip_frames).to(device)
         if order is not None:
-            # Coordinates and context stay with their neurons; only what was recorded goes elsewhere.
-            coordinates = batch.coordinates
-            batch = batch.of_cells(torch.as_tensor(order, device=device))
-            batch = replace(batch, coordinates=coordinates)
+            batch = reordered(batch, order)
         for name, block in encode_clips(module, batch, context).items():
             found[name].append(block.mean.flatten(0, 1).cpu().numpy())
     return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 
 from nwb_mivae.clips import load_clips
+from nwb_mivae.evaluation import metrics
 from nwb_mivae.inference import generate_frames, generate_traces
-from tests.benchmarks.alignment.encoding import Clips, clips_of
+from tests.benchmarks.alignment.encoding import Clips, clips_of, reordered
 from tests.benchmarks.alignment.identification import fit_map
 from tests.benchmarks.alignment.indicator import as_seen_by_indicator
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Generated",
     "generated_by_model",
+    "generated_for_other_clips",
     "generation_baselines",
     "generation_figures",
     "noise_free_activity",
@@ -59,17 +61,35 @@ def noise_free_activity(given: Material, session: str) -> Array:
 
 
 def generated_by_model(
-    module: MiVAEModule, given: Material, split: Split, clips: Clips, context: Context | None
+    module: MiVAEModule,
+    given: Material,
+    split: Split,
+    clips: Clips,
+    context: Context | None,
+    *,
+    order: npt.NDArray[np.int64] | None = None,
 ) -> Generated:
-    """Frames from activity, and activity from frames, of every clip."""
+    """Frames from activity, and activity from frames, of every clip.
+
+    With ``order`` (N,) neuron ``i`` is given the activity of neuron ``order[i]``, and what is generated for ``i`` is
+    taken for that of ``order[i]``.
+    """
     device = next(module.parameters()).device
     frames, activity = [], []
     for first in range(0, len(clips.starts), _CLIPS_AT_ONCE):
         some = clips.starts[first : first + _CLIPS_AT_ONCE]
         batch = load_clips(given.store, split, clips.session, some, n_frames=given.scale.clip_frames).to(device)
-        frames.append(generate_frames(module, batch, context).flatten(2).flatten(0, 1).cpu().numpy())
         activity.append(generate_traces(module, batch, context).flatten(0, 1).cpu().numpy())
-    return Generated(np.concatenate(frames).astype(np.float64), np.concatenate(activity).astype(np.float64))
+        batch = batch if order is None else reordered(batch, order)
+        frames.append(generate_frames(module, batch, context).flatten(2).flatten(0, 1).cpu().numpy())
+    found = Generated(np.concatenate(frames).astype(np.float64), np.concatenate(activity).astype(np.float64))
+    return found if order is None else found._replace(activity=found.activity[:, np.argsort(order)])
+
+
+def generated_for_other_clips(generated: Generated, clips: int, random: np.random.Generator) -> Generated:
+    """What was generated, each clip's taken for that of another clip."""
+    order = metrics.derangement(clips, random)
+    return Generated(*(each.reshape(clips, -1, each.shape[1])[order].reshape(each.shape) for each in generated))
 
 
 def generation_baselines(given: Material, split: Split, clips: Clips) -> dict[str, Generated]:

@@ -16,7 +16,7 @@ from nwb_mivae.clips import EpisodeConfiguration
 from nwb_mivae.evaluation import CONDITIONS, EvaluationConfiguration, evaluate, metrics
 from nwb_mivae.evaluation.conditions import condition_metrics, mean_metrics
 from nwb_mivae.evaluation.embedding import Population as Reading
-from nwb_mivae.evaluation.embedding import StimulusEmbedding, embed_session
+from nwb_mivae.evaluation.embedding import StimulusEmbedding, embed_session, untrained_module
 from nwb_mivae.inference import session_context
 from nwb_mivae.model import ModelConfiguration, load_module, weights_digest
 from nwb_mivae.model.configuration import Population
@@ -27,7 +27,12 @@ from nwb_mivae.training import TrainingConfiguration, fit
 from tests.benchmarks.alignment.code import JUDGING, TRAINING, code_digest
 from tests.benchmarks.alignment.decoding import decoding, judged_sessions
 from tests.benchmarks.alignment.encoding import clips_of, encoded
-from tests.benchmarks.alignment.generation import generated_by_model, generation_baselines, generation_figures
+from tests.benchmarks.alignment.generation import (
+    generated_by_model,
+    generated_for_other_clips,
+    generation_baselines,
+    generation_figures,
+)
 from tests.benchmarks.alignment.ideal_observer import ideal_figures
 from tests.benchmarks.alignment.identification import likeness
 from tests.benchmarks.alignment.true_factors import true_factors
@@ -126,7 +131,7 @@ def judge(given: Material, settings: Settings, folder: Path, *, note: Callable[[
             factors = true_factors(given, folder / "cache")
             decoded = decoding(module, given, split, factors, seed=settings.seed)
         with step("generation"):
-            generated = _generation(module, given, split)
+            generated = _generation(module, given, split, settings.seed)
         _keep_latents(module, given, split, latents_path(folder, settings))
     return {
         "configuration": settings.as_dict(),
@@ -248,16 +253,23 @@ def _by_minutes(module: MiVAEModule, given: Material, split: Split, settings: Se
     return found
 
 
-def _generation(module: MiVAEModule, given: Material, split: Split) -> dict[str, Any]:
+def _generation(module: MiVAEModule, given: Material, split: Split, seed: int) -> dict[str, Any]:
+    """Figures of generation, ``[session][what generates]``; the last three are controls of ``with_context``."""
+    random = np.random.default_rng([seed, 78])
+    fresh = untrained_module(module, int(random.integers(2**31)))
     found: dict[str, Any] = {}
     for key in judged_sessions(given, split):
         test = clips_of(given, split, key, "test", given.scale.test_clips)
-        context = session_context(module, given.store, split, key)
+        context, its_own = (session_context(each, given.store, split, key) for each in (module, fresh))
+        order = metrics.derangement(given.store.sessions[key].n_cells, random)
         made = {
             "with_context": generated_by_model(module, given, split, test, context),
             "without_context": generated_by_model(module, given, split, test, None),
             **generation_baselines(given, split, test),
+            "untrained": generated_by_model(fresh, given, split, test, its_own),
+            "permuted_neurons": generated_by_model(module, given, split, test, context, order=order),
         }
+        made["shuffled_pairs"] = generated_for_other_clips(made["with_context"], len(test.starts), random)
         found[key] = {name: generation_figures(given, split, test, each) for name, each in made.items()}
     return found
 
