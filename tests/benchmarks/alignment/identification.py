@@ -58,7 +58,7 @@ def standardised(values: Array) -> FloatArray:
 
 
 def fit_map(inputs: Array, outputs: Array, groups: Array) -> Map:
-    """Ridge regression, with the penalty, one for all outputs, that predicts left-out groups best.
+    """Ridge regression, each output with the penalty that predicts it best in left-out groups.
 
     Parameters
     ----------
@@ -68,18 +68,16 @@ def fit_map(inputs: Array, outputs: Array, groups: Array) -> Map:
     """
     inputs, outputs = np.asarray(inputs, dtype=np.float64), np.asarray(outputs, dtype=np.float64)
     fold = _fold_of(groups)
-    numbers = np.unique(fold)
-    best = _PENALTIES[len(_PENALTIES) // 2]
-    if len(numbers) > 1:
-        error = np.zeros(len(_PENALTIES))
-        scale = np.maximum(outputs.var(axis=0), 1e-12)
-        for number in numbers:
-            left_out = fold == number
-            solutions = _ridge(inputs[~left_out], outputs[~left_out], _PENALTIES)
-            for place, solution in enumerate(solutions):
-                error[place] += (((solution(inputs[left_out]) - outputs[left_out]) ** 2).sum(axis=0) / scale).sum()
-        best = _PENALTIES[int(np.argmin(error))]
-    return _ridge(inputs, outputs, (best,))[0]
+    error = np.zeros((len(_PENALTIES), outputs.shape[1]))
+    for number in np.unique(fold):
+        left_out = fold == number
+        if not left_out.all():
+            for place, solution in enumerate(_ridge(inputs[~left_out], outputs[~left_out])):
+                error[place] += ((solution(inputs[left_out]) - outputs[left_out]) ** 2).sum(axis=0)
+    best = np.argmin(error, axis=0)
+    solutions = _ridge(inputs, outputs)
+    weights = np.stack([solutions[place].weights[:, output] for output, place in enumerate(best)], axis=1)
+    return solutions[0]._replace(weights=weights)
 
 
 def r_squared(predicted: Array, true: Array) -> FloatArray:
@@ -170,10 +168,12 @@ def leakage(
     for block, latents in train_blocks.items():
         both = np.concatenate([latents, test_blocks[block]])
         both = quadratic(both) if expand else both
-        fitted_on, scored_on = both[: len(latents)], both[len(latents) :]
+        fitted = fit_map(both[: len(latents)], np.concatenate(list(train_factors.values()), axis=1), groups)
+        predicted = fitted(both[len(latents) :])
+        ends = np.cumsum([factors.shape[1] for factors in train_factors.values()])
         found[block] = {
-            name: float(np.nanmean(r_squared(fit_map(fitted_on, factors, groups)(scored_on), test_factors[name])))
-            for name, factors in train_factors.items()
+            name: float(np.nanmean(r_squared(part, test_factors[name])))
+            for name, part in zip(train_factors, np.split(predicted, ends[:-1], axis=1), strict=True)
         }
     return found
 
@@ -214,7 +214,8 @@ def _fold_of(groups: Array) -> npt.NDArray[np.int64]:
     return np.asarray(number.reshape(-1) % _FOLDS)
 
 
-def _ridge(inputs: FloatArray, outputs: FloatArray, penalties: Sequence[float]) -> list[Map]:
+def _ridge(inputs: FloatArray, outputs: FloatArray) -> list[Map]:
+    """The solution for every penalty, from one decomposition."""
     mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
     # A latent that hardly moves must not be blown up to a large one.
     deviation = np.where(deviation > 1e-9, deviation, 1.0)
@@ -224,7 +225,7 @@ def _ridge(inputs: FloatArray, outputs: FloatArray, penalties: Sequence[float]) 
     along = direction.T @ (scaled.T @ (outputs - intercept) / len(scaled))
     return [
         Map(mean, deviation, direction @ (along / (np.maximum(variance, 0.0) + penalty)[:, None]), intercept)
-        for penalty in penalties
+        for penalty in _PENALTIES
     ]
 
 

@@ -277,8 +277,8 @@ def _factors(results: Results) -> list[str]:
     share = results.every[0]["stimulus_factors"]
     words = (
         f"True stimulus factors are the {len(share['share'])} leading principal components of the noise-free drive of "
-        f"a reference population that belongs to no animal, as the indicator blurs and delays it: {100 * "
-        "share['total']:.0f} % of its variance. R² on test frames of held-out animals, mean over factors (*by "
+        "a reference population that belongs to no animal, as the indicator blurs and delays it: "
+        f"{100 * share['total']:.0f} % of its variance. R² on test frames of held-out animals, mean over factors (*by "
         "variance*: each weighed by its share), of ridge read-outs fitted on the animal's own training part (*own*) "
         "and on validation clips of the trained animals (*transferred*: the held-out animal gives nothing to the "
         "read-out). Permuted and shuffled use the read-outs of the row with context. Untrained latents have "

@@ -1,0 +1,196 @@
+"""The benchmark of alignment run whole, at its smallest: that it measures, keeps, skips, and writes its page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nwb_mivae.inference import BLOCKS
+from tests.benchmarks.alignment.__main__ import main
+from tests.benchmarks.alignment.code import TRAINING, code_digest
+from tests.benchmarks.alignment.encoding import clips_of
+from tests.benchmarks.alignment.generation import Generated, generation_baselines, generation_figures
+from tests.benchmarks.alignment.page import page
+from tests.benchmarks.alignment.protocol import Settings
+from tests.benchmarks.alignment.results import Figure, Results
+from tests.benchmarks.alignment.scales import Material
+from tests.benchmarks.alignment.scaling import CURVES, settings_of_point
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("results")
+    run(tiny_material, out, "--designs", "contextual", "--seeds", "0", "1")
+    run(tiny_material, out, "--designs", "pooled", "--seeds", "0", "--scaling")
+    return out
+
+
+def run(given: Material, out: Path, *more: str) -> None:
+    data = given.store.path.parent
+    main(["--scale", "tiny", "--steps", "2", "--data", str(data), "--out", str(out), *more])
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> Results:
+    return Results.read(folder, "tiny")
+
+
+def numbers(value: Any, path: str = "") -> dict[str, float]:
+    """Every number in a result, by path."""
+    if isinstance(value, dict):
+        return {name: number for key, each in value.items() for name, number in numbers(each, f"{path}/{key}").items()}
+    if isinstance(value, list):
+        return {
+            name: number for key, each in enumerate(value) for name, number in numbers(each, f"{path}/{key}").items()
+        }
+    return {path: value} if isinstance(value, float) else {}
+
+
+def test_every_design_and_seed_is_kept_with_data_code_and_configuration(folder: Path, tiny_material: Material) -> None:
+    for design, seeds in {"contextual": (0, 1), "pooled": (0,)}.items():
+        for seed in seeds:
+            result = json.loads((folder / f"tiny-{design}-{seed}.json").read_text())
+            assert result["data"] == {"digest": tiny_material.store.digest, "content_disjoint": True}
+            assert result["configuration"] == Settings(tiny_material, design, seed, steps=2).as_dict()
+            assert result["provenance"]["packages"]["torch"]
+            assert len(result["weights_sha256"]) == 64
+            assert all(map(math.isfinite, numbers(result).values()))
+            assert set(result["active_units"]) == set(BLOCKS)
+            conditions = {
+                "with_context",
+                "without_context",
+                "untrained",
+                "permuted_neurons",
+                "shuffled_pairs",
+                "activity",
+            }
+            for key in result["held_out"]:
+                assert set(result["decoding"][key]) == conditions
+            assert (result["context_minutes"] == {}) == (design == "pooled")
+
+
+def test_what_is_there_is_not_made_again_unless_it_is_of_other_settings(
+    folder: Path, tiny_material: Material, tmp_path: Path
+) -> None:
+    out = tmp_path / "results"
+    shutil.copytree(folder, out)
+    path = out / "tiny-pooled-0.json"
+    before = path.stat().st_mtime_ns
+    run(tiny_material, out, "--designs", "pooled", "--seeds", "0")
+    assert path.stat().st_mtime_ns == before
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({**result, "code": "other code"}))
+    run(tiny_material, out, "--designs", "pooled", "--seeds", "0")
+    again = json.loads(path.read_text())
+    # The weights are taken over, and everything that is random has its seed.
+    assert {**again, "seconds": 0, "provenance": 0} == {**result, "seconds": 0, "provenance": 0}
+
+
+def test_a_tiny_untaught_model_is_at_chance_and_its_read_outs_of_other_clips_are_worthless(results: Results) -> None:
+    for control in ("untrained", "shuffled_pairs", "permuted_neurons"):
+        assert results.retrieved("contextual", "held_out", control, "top1").mean < 0.15
+    shuffled = results.decoded("contextual", "shuffled_pairs", "stimulus_r2", "neural_shared", "own")
+    activity = results.decoded("contextual", "activity", "stimulus_r2", "own")
+    assert shuffled.mean < 0.0 < activity.mean
+
+
+def test_scaling_limits_clips_and_keeps_what_a_step_is_given(tiny_material: Material, results: Results) -> None:
+    for curve in CURVES:
+        few, many = (settings_of_point(tiny_material, "contextual", 0, curve, animals) for animals in (1, 2))
+        assert few.episodes.training_clips == 40
+        assert many.episodes.training_clips == (20 if curve == "fixed_total" else 40)
+        together = [
+            each.episodes.clips_per_session * min(each.episodes.sessions_per_step, each.animals) for each in (few, many)
+        ]
+        assert together[0] == together[1]
+        assert [animals for animals, _ in results.curves()[curve]] == [1, 2]
+
+
+def test_generation_is_one_for_the_truth_nothing_for_the_mean_and_between_for_regression(
+    tiny_material: Material,
+) -> None:
+    split = tiny_material.split
+    clips = clips_of(tiny_material, split, split.held_out_sessions[0], "test", 30)
+    stored = tiny_material.store.sessions[clips.session]
+    pixels = tiny_material.store.stimulus[stored.stimulus_row[clips.rows]].reshape(len(clips.rows), -1) / 255.0
+    truth = tiny_material.truth(clips.session)
+    from tests.benchmarks.alignment.generation import noise_free_activity
+
+    perfect = Generated(pixels, noise_free_activity(tiny_material, clips.session)[clips.rows])
+    figures = generation_figures(tiny_material, split, clips, perfect)
+    assert figures["video_r"] == pytest.approx(1.0, abs=1e-4)
+    assert figures["video_error"] == pytest.approx(0.0, abs=1e-4)
+    assert figures["rates_r"] == pytest.approx(1.0)
+    assert (truth["cell_type"] != "not_visual").any()
+    baselines = {
+        name: generation_figures(tiny_material, split, clips, each)
+        for name, each in generation_baselines(tiny_material, split, clips).items()
+    }
+    assert baselines["training mean"]["video_error"] == pytest.approx(1.0)
+    assert baselines["training mean"]["video_centred_r"] is None
+    assert baselines["training mean"]["rates_r"] is None
+    assert 0.2 < baselines["linear"]["video_centred_r"] < 1.0
+    assert baselines["linear"]["rates_r"] > 0.05
+
+
+def test_the_page_shows_every_design_its_controls_and_the_verdicts(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "docs" / "alignment.md"
+    main(["--scale", "tiny", "--designs", "--out", str(folder), "--page", str(target)])
+    text = target.read_text()
+    assert "nan" not in text.lower().replace("nanometre", "")
+    for words in (
+        "`contextual`",
+        "`pooled`",
+        "control: shuffled pairs",
+        "ideal observer",
+        "**not met**",
+        "fixed total",
+    ):
+        assert words in text
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("| design | condition | top-1")}
+    assert len(widths) == 1
+    for table in text.split("\n\n"):
+        rows = [line.count("|") for line in table.splitlines() if line.startswith("|")]
+        assert len(set(rows)) <= 1, table
+
+
+def test_the_page_of_one_design_says_what_was_not_measured(results: Results) -> None:
+    alone = dataclasses.replace(results, designs={"pooled": results.designs["pooled"]}, scaling={}, likeness={})
+    text = page(alone, "tiny")
+    assert "not measured" in text
+    assert "nan" not in text.lower()
+
+
+def test_baselines_stand_beside_the_designs(results: Results, tiny_material: Material) -> None:
+    (held_out,) = tiny_material.split.held_out_sessions
+    sessions = {key: {"top1": 0.25, "top5": 0.5, "chance": 0.04, "n_clips": 23} for key in tiny_material.store.sessions}
+    entry = {"held_out": [held_out], "baselines": {"ridge": {"seen": "its whole training part", "sessions": sessions}}}
+    text = page(dataclasses.replace(results, baselines=[entry, entry]), "tiny")
+    assert "| baseline | ridge | 0.25 ± 0.00 |" in text
+    assert "its whole training part" in text
+    assert "best per-animal ridge | at least 1.2 | -" not in text
+
+
+def test_figures_are_mean_and_spread_over_what_is_defined() -> None:
+    figure = Figure.of([1.0, None, 3.0, float("nan")])
+    assert figure.text() == "2.00 ± 1.41"
+    assert Figure.of([0.5]).text() == "0.50"
+    assert Figure.of([]).text() == "-"
+    assert figure.over(2.0).mean == 1.0
+    assert figure.over(0.0).values == ()
+    assert max([Figure.of([]), figure], key=lambda each: each.size) is figure
+    assert np.isnan(Figure.of([]).mean)
+
+
+def test_comments_do_not_make_other_code() -> None:
+    assert code_digest(TRAINING) == code_digest(TRAINING)
+    assert code_digest(TRAINING) != code_digest(TRAINING[:1])
