@@ -16,7 +16,7 @@ from nwb_mivae.inference import BLOCKS
 from tests.benchmarks.alignment.__main__ import main
 from tests.benchmarks.alignment.code import TRAINING, code_digest
 from tests.benchmarks.alignment.encoding import clips_of
-from tests.benchmarks.alignment.generation import Generated, generation_baselines, generation_figures
+from tests.benchmarks.alignment.generation import Generated, generation_baselines, generation_figures, true_generation
 from tests.benchmarks.alignment.page import page
 from tests.benchmarks.alignment.protocol import Settings
 from tests.benchmarks.alignment.results import Figure, Results
@@ -120,19 +120,13 @@ def test_generation_is_one_for_the_truth_nothing_for_the_mean_and_between_for_re
 ) -> None:
     split = tiny_material.split
     clips = clips_of(tiny_material, split, split.held_out_sessions[0], "test", 30)
-    stored = tiny_material.store.sessions[clips.session]
-    pixels = tiny_material.store.stimulus[stored.stimulus_row[clips.rows]].reshape(len(clips.rows), -1) / 255.0
-    truth = tiny_material.truth(clips.session)
-    from tests.benchmarks.alignment.generation import noise_free_activity
-
-    perfect = Generated(pixels, noise_free_activity(tiny_material, clips.session)[clips.rows])
-    figures = generation_figures(tiny_material, split, clips, perfect)
-    assert figures["video_r"] == pytest.approx(1.0, abs=1e-4)
-    assert figures["video_error"] == pytest.approx(0.0, abs=1e-4)
+    truth = true_generation(tiny_material, split, clips)
+    figures = generation_figures(Generated(truth.frames, 2.0 * truth.activity + 1.0), truth)
+    assert figures["video_r"] == figures["video_centred_r"] == pytest.approx(1.0)
+    assert figures["video_error"] == pytest.approx(0.0)
     assert figures["rates_r"] == pytest.approx(1.0)
-    assert (truth["cell_type"] != "not_visual").any()
     baselines = {
-        name: generation_figures(tiny_material, split, clips, each)
+        name: generation_figures(each, truth)
         for name, each in generation_baselines(tiny_material, split, clips).items()
     }
     assert baselines["training mean"]["video_error"] == pytest.approx(1.0)

@@ -7,21 +7,26 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-__all__ = ["JUDGING", "TRAINING", "code_digest"]
+__all__ = ["JUDGING", "OF_ANIMALS", "TRAINING", "code_digest"]
 
 _ROOT = Path(__file__).resolve().parents[3]
-#: What the weights depend on, and what figures of given weights depend on.
+#: What the weights depend on, what figures of given weights depend on, and what the animals alone do.
 TRAINING = ("nwb_mivae/clips", "nwb_mivae/model", "nwb_mivae/training")
 JUDGING = (*TRAINING, "nwb_mivae/inference", "nwb_mivae/evaluation", "tests/benchmarks/alignment")
+OF_ANIMALS = ("nwb_mivae/clips", "nwb_mivae/evaluation", "nwb_mivae/simulation", "tests/benchmarks/alignment")
 #: These show figures and change none.
 _WITHOUT_EFFECT = ("__main__.py", "page.py", "results.py")
 
 
-@cache
 def code_digest(folders: tuple[str, ...]) -> str:
     """SHA-256 over the syntax trees of the modules in these folders of the repository, without their docstrings."""
+    return hashlib.sha256("".join(map(_digest_of_folder, folders)).encode()).hexdigest()
+
+
+@cache
+def _digest_of_folder(folder: str) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in (_ROOT / folder).rglob("*.py")):
+    for path in sorted((_ROOT / folder).rglob("*.py")):
         if path.name in _WITHOUT_EFFECT:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.alignment.scales import Material
     from tests.benchmarks.alignment.true_factors import TrueFactors
 
-__all__ = ["DECODING_CONDITIONS", "decoding", "judged_sessions"]
+__all__ = ["DECODING_CONDITIONS", "decoding", "decoding_from_activity", "judged_sessions"]
 
 Array = npt.NDArray[Any]
 Blocks = Mapping[str, Array]
@@ -74,7 +74,7 @@ def decoding(
 
     ``untrained`` has fresh weights and its own context and read-outs; ``permuted_neurons`` and ``shuffled_pairs`` use
     the read-outs of ``with_context``, on test clips whose activity was given to other neurons, and on latents of other
-    clips. ``activity`` beside them is no control but a measure: ridge regression from this animal's activity itself.
+    clips.
     """
     random = np.random.default_rng([seed, 77])
     fresh = untrained_module(module, int(random.integers(2**31)))
@@ -96,7 +96,6 @@ def decoding(
                 found[key]["permuted_neurons"] = _figures(pooled[name], own, wrong, factors)
                 shuffled = _of_other_clips(scored, len(test.starts), random)
                 found[key]["shuffled_pairs"] = _figures(pooled[name], own, shuffled, factors)
-        found[key]["activity"] = _from_activity(given, split, factors, train, test)
     return found
 
 
@@ -182,7 +181,10 @@ def _columnwise_correlation(one: Array, other: Array) -> float:
     return float((standardised(one) * standardised(other)).mean(axis=0).mean())
 
 
-def _from_activity(given: Material, split: Split, factors: TrueFactors, train: Clips, test: Clips) -> dict[str, Any]:
+def decoding_from_activity(given: Material, split: Split, factors: TrueFactors, session: str) -> dict[str, Any]:
+    """What ridge regression from an animal's own noisy activity tells of the true factors: a measure for latents."""
+    train = clips_of(given, split, session, "train", given.scale.decoding_clips)
+    test = clips_of(given, split, session, "test", given.scale.test_clips)
     frames = given.scale.clip_frames
 
     def inputs(clips: Clips) -> Array:

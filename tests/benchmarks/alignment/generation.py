@@ -6,7 +6,7 @@ baselines are fitted on the training part of the very animal that is judged; the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Generated",
+    "Truth",
     "generated_by_model",
     "generated_for_other_clips",
     "generation_baselines",
     "generation_figures",
-    "noise_free_activity",
+    "true_generation",
     "with_offsets",
 ]
 
@@ -50,14 +51,31 @@ class Generated(NamedTuple):
     activity: Array
 
 
-def noise_free_activity(given: Material, session: str) -> Array:
-    """Expected activity (F, N) of every stored frame by the true rates, in units that correlations do not see."""
-    stored, truth = given.store.sessions[session], given.truth(session)
+class Truth(NamedTuple):
+    """Frames (C * T, pixels) shown in some clips, their noise-free activity (C * T, N), which cells are visual (N,),
+    and the mean frame (pixels,) of the animal's training part.
+    """
+
+    frames: Array
+    activity: Array
+    visual: npt.NDArray[np.bool_]
+    mean_frame: Array
+
+
+def true_generation(given: Material, split: Split, clips: Clips) -> Truth:
+    """What should have been generated. Activity is that of the true rates, in units that correlations do not see."""
+    stored, truth = given.store.sessions[clips.session], given.truth(clips.session)
     cells = stored.cells["source_row"].to_numpy()
-    with np.load(given.truth_paths[session], allow_pickle=False) as arrays:
+    with np.load(given.truth_paths[clips.session], allow_pickle=False) as arrays:
         rates = arrays["rates"][:, cells]
-    place = np.searchsorted(truth["frame_time"], stored.time + 1e-4, side="right") - 1
-    return as_seen_by_indicator(rates, stored.frame_rate, float(stored.report["lag"]))[place]
+    place = np.searchsorted(truth["frame_time"], stored.time[clips.rows] + 1e-4, side="right") - 1
+    train = clips_of(given, split, clips.session, "train", given.scale.decoding_clips)
+    return Truth(
+        frames=_loaded(given, split, clips)[1],
+        activity=as_seen_by_indicator(rates, stored.frame_rate, float(stored.report["lag"]))[place],
+        visual=truth["cell_type"][cells] != "not_visual",
+        mean_frame=_loaded(given, split, train)[1].mean(axis=0),
+    )
 
 
 def generated_by_model(
@@ -110,7 +128,7 @@ def generation_baselines(given: Material, split: Split, clips: Clips) -> dict[st
     return {"linear": linear, "training mean": Generated(same * mean, same * neural.mean(axis=0))}
 
 
-def generation_figures(given: Material, split: Split, clips: Clips, generated: Generated) -> dict[str, Any]:
+def generation_figures(generated: Generated, truth: Truth) -> dict[str, float | None]:
     """Correlations of what was generated with the truth.
 
     Returns
@@ -121,19 +139,14 @@ def generation_figures(given: Material, split: Split, clips: Clips, generated: G
         both sides; ``video_error``: mean squared error, where that of the training mean is 1; ``rates_r``: mean over
         visual cells of the correlation in time with noise-free activity. A figure that is not defined is null.
     """
-    _, pixels = _loaded(given, split, clips)
-    train = clips_of(given, split, clips.session, "train", given.scale.decoding_clips)
-    mean = _loaded(given, split, train)[1].mean(axis=0)
-    truth = given.truth(clips.session)
-    cells = given.store.sessions[clips.session].cells["source_row"].to_numpy()
-    visual = truth["cell_type"][cells] != "not_visual"
-    rates = noise_free_activity(given, clips.session)[clips.rows][:, visual]
-    of_cells = [each for each in map(correlation, generated.activity[:, visual].T, rates.T) if each is not None]
+    pixels, mean = truth.frames, truth.mean_frame
+    of_cells = map(correlation, generated.activity[:, truth.visual].T, truth.activity[:, truth.visual].T)
+    defined = [each for each in of_cells if each is not None]
     return {
         "video_r": correlation(generated.frames.ravel(), pixels.ravel()),
         "video_centred_r": correlation((generated.frames - mean).ravel(), (pixels - mean).ravel()),
         "video_error": float(((generated.frames - pixels) ** 2).mean() / ((mean - pixels) ** 2).mean()),
-        "rates_r": float(np.mean(of_cells)) if of_cells else None,
+        "rates_r": float(np.mean(defined)) if defined else None,
     }
 
 

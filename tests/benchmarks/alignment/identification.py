@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 
 #: Ridge penalties that are tried, per frame; inputs are standardised.
-_PENALTIES = tuple(10.0 ** np.arange(-5, 2.5, 0.5))
+_PENALTIES = tuple(10.0 ** np.arange(-5.0, 3.0))
 _FOLDS = 5
 
 

@@ -24,16 +24,16 @@ from nwb_mivae.outputs import read_json, whole_file, write_json
 from nwb_mivae.provenance import provenance_record
 from nwb_mivae.run import Run
 from nwb_mivae.training import TrainingConfiguration, fit
+from tests.benchmarks.alignment.animals import animals_alone
 from tests.benchmarks.alignment.code import JUDGING, TRAINING, code_digest
 from tests.benchmarks.alignment.decoding import decoding, judged_sessions
 from tests.benchmarks.alignment.encoding import clips_of, encoded
 from tests.benchmarks.alignment.generation import (
     generated_by_model,
     generated_for_other_clips,
-    generation_baselines,
     generation_figures,
+    true_generation,
 )
-from tests.benchmarks.alignment.ideal_observer import ideal_figures
 from tests.benchmarks.alignment.identification import likeness
 from tests.benchmarks.alignment.true_factors import true_factors
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nwb_mivae.model import MiVAEModule
     from tests.benchmarks.alignment.scales import Material
 
-__all__ = ["Settings", "ideal", "judge", "likeness_of_runs", "retrieval_summary", "trained_module"]
+__all__ = ["Settings", "judge", "likeness_of_runs", "retrieval_summary", "trained_module"]
 
 _FIGURES = ("top1", "top5", "chance", "paired_r", "unpaired_r", "centred_r")
 _SHARED = ("neural_shared", "stimulus_shared")
@@ -110,8 +110,10 @@ def judge(given: Material, settings: Settings, folder: Path, *, note: Callable[[
         yield
         seconds[name] = round(time.perf_counter() - begin, 1)
 
-    with step("ideal observer"):
-        observer = ideal(given, folder)
+    with step("animals alone"):
+        factors = true_factors(given, folder / "cache")
+        alone = animals_alone(given, factors, folder / "cache")
+        observer = alone["ideal_observer"]
     with step("training"):
         module, run, trained_in = trained_module(given, split, settings, folder)
         seconds["training"] = trained_in
@@ -128,7 +130,6 @@ def judge(given: Material, settings: Settings, folder: Path, *, note: Callable[[
         with step("minutes of context"):
             minutes = _by_minutes(module, given, split, settings)
         with step("true factors"):
-            factors = true_factors(given, folder / "cache")
             decoded = decoding(module, given, split, factors, seed=settings.seed)
         with step("generation"):
             generated = _generation(module, given, split, settings.seed)
@@ -146,8 +147,8 @@ def judge(given: Material, settings: Settings, folder: Path, *, note: Callable[[
         "context_minutes": minutes,
         "stimulus_factors": {"share": factors.share.round(4).tolist(), "total": float(factors.share.sum())},
         "held_out": list(split.held_out_sessions),
-        "decoding": decoded,
-        "generation": generated,
+        "decoding": {key: {**each, "activity": alone["from_activity"][key]} for key, each in decoded.items()},
+        "generation": {key: {**each, **alone["generation_baselines"][key]} for key, each in generated.items()},
         "seconds": seconds,
         "provenance": provenance_record(device=str(_device())),
     }
@@ -183,22 +184,6 @@ def trained_module(given: Material, split: Split, settings: Settings, folder: Pa
     seconds = round(time.perf_counter() - begin, 1)
     write_json(record, {"belongs_to": belongs_to, "seconds": seconds})
     return module.to(_device()).eval(), run, seconds
-
-
-def ideal(given: Material, folder: Path) -> dict[str, Any]:
-    """Figures of the ideal observer for every session, kept beside the results."""
-    path = folder / "cache" / f"{given.scale.name}-ideal-{given.store.digest[:12]}.json"
-    if path.exists():
-        return cast(dict[str, Any], read_json(path))
-    found = {}
-    for key, stored in given.store.sessions.items():
-        starts = clips_of(given, given.split, key, "test", given.scale.test_clips).starts
-        found[key] = ideal_figures(
-            stored, given.truth(key), starts, given.scale.clip_frames, float(stored.report["lag"])
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, found)
-    return found
 
 
 def retrieval_summary(evaluation: Evaluation, observer: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,23 +239,23 @@ def _by_minutes(module: MiVAEModule, given: Material, split: Split, settings: Se
 
 
 def _generation(module: MiVAEModule, given: Material, split: Split, seed: int) -> dict[str, Any]:
-    """Figures of generation, ``[session][what generates]``; the last three are controls of ``with_context``."""
+    """Figures of generation, ``[session][condition]``; the last three are controls of ``with_context``."""
     random = np.random.default_rng([seed, 78])
     fresh = untrained_module(module, int(random.integers(2**31)))
     found: dict[str, Any] = {}
     for key in judged_sessions(given, split):
         test = clips_of(given, split, key, "test", given.scale.test_clips)
+        truth = true_generation(given, split, test)
         context, its_own = (session_context(each, given.store, split, key) for each in (module, fresh))
         order = metrics.derangement(given.store.sessions[key].n_cells, random)
         made = {
             "with_context": generated_by_model(module, given, split, test, context),
             "without_context": generated_by_model(module, given, split, test, None),
-            **generation_baselines(given, split, test),
             "untrained": generated_by_model(fresh, given, split, test, its_own),
             "permuted_neurons": generated_by_model(module, given, split, test, context, order=order),
         }
         made["shuffled_pairs"] = generated_for_other_clips(made["with_context"], len(test.starts), random)
-        found[key] = {name: generation_figures(given, split, test, each) for name, each in made.items()}
+        found[key] = {name: generation_figures(each, truth) for name, each in made.items()}
     return found
 
 

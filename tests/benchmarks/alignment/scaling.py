@@ -9,8 +9,9 @@ import torch
 
 from nwb_mivae.evaluation import EvaluationConfiguration, evaluate
 from nwb_mivae.provenance import provenance_record
+from tests.benchmarks.alignment.animals import ideal
 from tests.benchmarks.alignment.code import JUDGING, code_digest
-from tests.benchmarks.alignment.protocol import Settings, ideal, retrieval_summary, trained_module
+from tests.benchmarks.alignment.protocol import Settings, retrieval_summary, trained_module
 
 if TYPE_CHECKING:
     from tests.benchmarks.alignment.scales import Material
@@ -42,7 +43,7 @@ def point(given: Material, settings: Settings, folder: Path) -> dict[str, Any]:
         "configuration": settings.as_dict(),
         "code": code_digest(JUDGING),
         "data": {"digest": given.store.digest},
-        "retrieval": retrieval_summary(evaluation, ideal(given, folder)),
+        "retrieval": retrieval_summary(evaluation, ideal(given, folder / "cache")),
         "seconds": {"training": seconds},
         "provenance": provenance_record(),
     }

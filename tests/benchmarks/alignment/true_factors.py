@@ -20,6 +20,7 @@ from nwb_mivae.outputs import whole_file
 from nwb_mivae.simulation.receptive_fields import Population, draw_population
 from nwb_mivae.simulation.responses import unscaled_drive
 from nwb_mivae.simulation.schedule import Display
+from tests.benchmarks.alignment.code import OF_ANIMALS, code_digest
 from tests.benchmarks.alignment.indicator import as_seen_by_indicator
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ class TrueFactors:
 
 
 def true_factors(given: Material, cache: Path | None = None) -> TrueFactors:
-    """Compute the factors of every session, or read them from ``cache`` where they are of the same store."""
-    path = None if cache is None else cache / f"{given.scale.name}-factors-{given.store.digest[:12]}.npz"
+    """Compute the factors of every session, or read them from ``cache`` where they are of the same store and code."""
+    belongs_to = f"{given.store.digest[:12]}-{code_digest(OF_ANIMALS)[:12]}"
+    path = None if cache is None else cache / f"{given.scale.name}-factors-{belongs_to}.npz"
     if path is not None and path.exists():
         return TrueFactors.load(path)
     drives, private = {}, {}
