@@ -79,7 +79,7 @@ def unscaled_drive(
         _convolve_in_time(quadrature, population.temporal_kernels(frame_rate).astype(np.float32))
 
     energy = linear[0] ** 2 + linear[1] ** 2
-    drive = np.zeros_like(energy)
+    drive: npt.NDArray[np.float32] = np.zeros_like(energy)
     simple = population.cell_type == SIMPLE
     complex_ = population.cell_type == COMPLEX
     luminance = population.cell_type == LUMINANCE
