@@ -11,7 +11,7 @@ import pytest
 from nwb_mivae.evaluation import metrics
 from nwb_mivae.simulation.calcium import fluorescence
 from tests.benchmarks.alignment.ideal_observer import ideal_figures, ideal_observer
-from tests.benchmarks.alignment.indicator import as_seen_by_indicator
+from tests.benchmarks.alignment.indicator import as_seen_by_indicator, within_clips
 from tests.benchmarks.alignment.scales import SCALES, Material, material
 from tests.benchmarks.alignment.true_factors import TrueFactors, true_factors
 
@@ -62,6 +62,9 @@ def test_the_indicator_blurs_rates_into_the_mean_of_the_simulated_fluorescence()
     expected = seen[:, 0] / len(spikes) * 5.0 / rate
     found = as_seen_by_indicator(series, rate, lag)[:, 0]
     np.testing.assert_allclose(found[20:], expected[20:], atol=2e-3 * expected.max())
+    clip = within_clips(series[None, 32:48], rate, lag)[0, :, 0]
+    np.testing.assert_allclose(clip, found[32:48], atol=1e-9)
+    assert not within_clips(series[None, 41:57], rate, lag).any()
     constant = as_seen_by_indicator(np.ones((400, 1)), rate, lag, normalised=True)
     np.testing.assert_allclose(constant[150:350], 1.0, rtol=1e-6)
 
@@ -76,6 +79,8 @@ def test_the_ideal_observer_is_far_above_chance_and_at_chance_for_other_clips(ti
         assert figures["n_clips"] > 15
         assert figures["top1"] > 12 * figures["chance"]
         assert figures["top5"] >= figures["top1"]
+        alone = ideal_figures(stored, truth, starts, frames, stored.report["lag"], clip_alone=True)
+        assert 10 * figures["chance"] < alone["top1"] <= figures["top1"] + 0.1
 
         likelihood = ideal_observer(stored, truth, starts, frames, stored.report["lag"])
         _, target = metrics.distinct_clips(stored.content[starts[:, None] + np.arange(frames)])

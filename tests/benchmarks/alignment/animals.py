@@ -20,7 +20,7 @@ __all__ = ["animals_alone", "ideal"]
 
 
 def ideal(given: Material, cache: Path) -> dict[str, Any]:
-    """Figures of the ideal observer for every session."""
+    """Figures of the ideal observer for every session, and under ``clip_alone`` those of the one of the clip alone."""
     path = cache / f"{given.scale.name}-ideal.json"
     belongs_to = _belongs_to(given)
     if path.exists() and (known := read_json(path))["belongs_to"] == belongs_to:
@@ -29,7 +29,8 @@ def ideal(given: Material, cache: Path) -> dict[str, Any]:
     for key, stored in given.store.sessions.items():
         starts = clips_of(given, given.split, key, "test", given.scale.test_clips).starts
         lag = float(stored.report["lag"])
-        figures[key] = ideal_figures(stored, given.truth(key), starts, given.scale.clip_frames, lag)
+        known = (stored, given.truth(key), starts, given.scale.clip_frames, lag)
+        figures[key] = {**ideal_figures(*known), "clip_alone": ideal_figures(*known, clip_alone=True)}
     _keep(path, belongs_to, figures)
     return figures
 

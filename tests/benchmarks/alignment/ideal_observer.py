@@ -1,9 +1,12 @@
 """The ideal observer: which clip was shown, by Bayes' rule from the true rates and the true noise.
 
 No decoder of the same activity can be right more often on average, so retrieval is given as a fraction of it. It knows
-what no model is told: the rates of every cell to every candidate, with all that was on the screen before the clip; the
+what no model is told: the rates of every cell to every candidate; what was on the screen before and after the clip; the
 indicator; each cell's noise; and how the private factors change gains. What it does not know is the private factors
 themselves: they are marginalised, with the covariance that they have over the session.
+
+An observer of the clip alone stands beside it. It is not told what was on the screen before and after the clip, which
+no model is told either, and of which the calcium during half a second holds much.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.evaluation import metrics
-from tests.benchmarks.alignment.indicator import as_seen_by_indicator, kernel
+from tests.benchmarks.alignment.indicator import as_seen_by_indicator, kernel, within_clips
 
 if TYPE_CHECKING:
     from nwb_mivae.clips import StoredSession
@@ -28,18 +31,26 @@ Truth = Mapping[str, npt.NDArray[Any]]
 #: As in the simulator: share of a visual cell's mean rate that it fires without a stimulus, and the highest rate, Hz.
 _BASELINE_SHARE = 0.08
 _HIGHEST_RATE = 60.0
+#: Clips, evenly over the session, that what happens around a clip is learned from.
+_CLIPS_ANYWHERE = 600
 #: Cells whose whole recording is in memory at once.
 _CELLS_AT_ONCE = 256
-#: Share of the private factors' variance within a clip below which a way in which they vary is left out.
+#: Share of variance below which a way in which private factors, or what is around clips, vary is left out.
 _LEAST_SHARE = 1e-3
 
 
 def ideal_figures(
-    stored: StoredSession, truth: Truth, starts: npt.NDArray[np.int64], n_frames: int, lag: float
+    stored: StoredSession,
+    truth: Truth,
+    starts: npt.NDArray[np.int64],
+    n_frames: int,
+    lag: float,
+    *,
+    clip_alone: bool = False,
 ) -> dict[str, Any]:
     """``top1``, ``top5``, ``chance`` and ``n_clips`` of :func:`ideal_observer`, as the evaluation counts them."""
     first, target = metrics.distinct_clips(stored.content[starts[:, None] + np.arange(n_frames)])
-    distance = -ideal_observer(stored, truth, starts, n_frames, lag)
+    distance = -ideal_observer(stored, truth, starts, n_frames, lag, clip_alone=clip_alone)
     return {
         "top1": metrics.top_k(distance, target, 1),
         "top5": metrics.top_k(distance, target, 5),
@@ -49,14 +60,20 @@ def ideal_figures(
 
 
 def ideal_observer(
-    stored: StoredSession, truth: Truth, starts: npt.NDArray[np.int64], n_frames: int, lag: float
+    stored: StoredSession,
+    truth: Truth,
+    starts: npt.NDArray[np.int64],
+    n_frames: int,
+    lag: float,
+    *,
+    clip_alone: bool = False,
 ) -> FloatArray:
     """Log likelihood of the activity of Q clips under each of the M different things that they show.
 
     Activity is Gaussian given the clip: its mean is the calcium of the true rates at their average gain; its covariance
     is that of the noise (measured: what the true spikes leave unexplained), of the number of spikes (a Poisson number,
     correlated in time by the indicator), and of the gain, which all cells share through the private factors (to first
-    order, of low rank). Rates before the clip are those of its first showing.
+    order, of low rank).
 
     Parameters
     ----------
@@ -70,6 +87,9 @@ def ideal_observer(
         Of a clip.
     lag : float
         By which alignment took activity later than frames: ``stored.report["lag"]``.
+    clip_alone : bool
+        Know rates during the candidate's own frames only. What frames before and after it did to calcium is then one
+        more Gaussian, with the mean and the leading covariance that it has over the session's clips.
 
     Returns
     -------
@@ -78,7 +98,8 @@ def ideal_observer(
     """
     rows = starts[:, None] + np.arange(n_frames)
     first, _ = metrics.distinct_clips(stored.content[rows])
-    cells = _cells(stored, truth, rows, rows[first], lag)
+    cells = _cells(stored, truth, rows, rows[first], lag, clip_alone)
+    around = _leading(cells.around)
     spikes = _correlation_of_spikes(n_frames, stored.frame_rate)
     lags = np.abs(np.arange(n_frames)[:, None] - np.arange(n_frames))
     noise = cells.noise[lags].transpose(2, 0, 1)
@@ -92,7 +113,8 @@ def ideal_observer(
         weighted = precision @ residual
         distance = np.einsum("ntq,ntq->q", residual, weighted)
         # What private factors do to this candidate's calcium, to first order; Woodbury's identity takes it in.
-        gain = expected.T[:, :, None] * np.einsum("np,tpc->ntc", cells.loadings, ways)
+        gain = expected.T[:, :, None] * np.einsum("pn,tpc->ntc", cells.loadings, ways)
+        gain = np.concatenate([gain, around], axis=2)
         flat = gain.reshape(-1, gain.shape[2])
         inner = np.eye(flat.shape[1]) + flat.T @ (precision @ gain).reshape(flat.shape)
         along = weighted.reshape(-1, len(starts)).T @ flat
@@ -103,32 +125,36 @@ def ideal_observer(
 
 
 class _Cells(NamedTuple):
-    """What there is to know of N cells: ``observed`` (Q, T, N) activity; ``expected`` (M, T, N) and the variance by
-    ``spikes`` (M, T, N) of each candidate; autocovariance of the ``noise`` (T, N); ``loadings`` (N, factors).
+    """What there is to know of N cells.
+
+    ``observed`` (Q, T, N) activity, less what is known of frames around the clip; ``expected`` (M, T, N), and the
+    variance by ``spikes`` (M, T, N), of each candidate; autocovariance of the ``noise`` (T, N); what frames ``around``
+    clips did, for S clips of the session, less its mean (S, T, N), S being 0 where that is known; ``loadings``
+    (factors, N).
     """
 
     observed: FloatArray
     expected: FloatArray
     spikes: FloatArray
     noise: FloatArray
+    around: FloatArray
     loadings: FloatArray
 
 
 def _cells(
-    stored: StoredSession, truth: Truth, rows: npt.NDArray[np.int64], shown: npt.NDArray[np.int64], lag: float
+    stored: StoredSession,
+    truth: Truth,
+    rows: npt.NDArray[np.int64],
+    shown: npt.NDArray[np.int64],
+    lag: float,
+    clip_alone: bool,
 ) -> _Cells:
-    place = np.searchsorted(truth["frame_time"], stored.time + 1e-4, side="right") - 1
     of_cell = stored.cells["source_row"].to_numpy()
     parts = [
-        _some_cells(stored, truth, columns, of_cell[columns], place, rows, shown, lag)
+        _some_cells(stored, truth, columns, of_cell[columns], rows, shown, lag, clip_alone)
         for columns in np.array_split(np.arange(stored.n_cells), -(-stored.n_cells // _CELLS_AT_ONCE))
     ]
-    return _Cells(
-        *(
-            np.concatenate(each, axis=0 if each[0].ndim == 2 and name == "loadings" else -1)
-            for name, each in zip(_Cells._fields, zip(*parts, strict=True), strict=True)
-        )
-    )
+    return _Cells(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
 
 
 def _some_cells(
@@ -136,12 +162,13 @@ def _some_cells(
     truth: Truth,
     columns: npt.NDArray[np.int64],
     cells: npt.NDArray[np.int64],
-    place: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
     shown: npt.NDArray[np.int64],
     lag: float,
+    clip_alone: bool,
 ) -> _Cells:
-    rate = stored.frame_rate
+    rate, n_frames = stored.frame_rate, rows.shape[1]
+    place = np.searchsorted(truth["frame_time"], stored.time + 1e-4, side="right") - 1
     activity = stored.neural[:, columns].astype(np.float64)
     loadings = truth["loadings"][cells]
     modulated = np.where(
@@ -157,18 +184,41 @@ def _some_cells(
     known = stored.valid
     size = (calcium[known] * activity[known]).sum(axis=0) / np.maximum((calcium[known] ** 2).sum(axis=0), 1e-12)
     residual = np.where(known[:, None], activity - calcium * size, 0.0)
-    pairs = [known[: len(known) - d] & known[d:] for d in range(rows.shape[1])]
-    noise = [(residual[: len(known) - d] * residual[d:])[pair].mean(axis=0) for d, pair in enumerate(pairs)]
+    pairs = [known[: len(known) - apart] & known[apart:] for apart in range(n_frames)]
+    noise = [(residual[: len(known) - apart] * residual[apart:])[pair].mean(axis=0) for apart, pair in enumerate(pairs)]
     # A floor, so that a cell without noise does not decide alone.
     noise[0] = noise[0] + 1e-6
-    wanted = place[shown]
+
+    wanted, queried = place[shown], place[rows]
+    expected, spikes = (as_seen_by_indicator(rates, rate, lag, power=power) for power in (1, 2))
+    anywhere = np.linspace(0, len(rates) - n_frames, _CLIPS_ANYWHERE).astype(np.int64)[:, None] + np.arange(n_frames)
+    outside = expected[anywhere] - within_clips(rates[anywhere], rate, lag)
+    usual = outside.mean(axis=0)
+    around = (outside - usual) * size / np.sqrt(len(outside))
+    observed = activity[rows]
+    if not clip_alone:
+        # Known is what was on the screen around the very clip whose activity this is, whichever clip it was.
+        observed = observed - (expected[queried] - within_clips(rates[queried], rate, lag) - usual) * size
+        around = around[:0]
+    by_outside = (spikes[anywhere] - within_clips(rates[anywhere], rate, lag, power=2)).mean(axis=0)
     return _Cells(
-        observed=activity[rows],
-        expected=as_seen_by_indicator(rates, rate, lag)[wanted] * size,
-        spikes=as_seen_by_indicator(rates, rate, lag, power=2)[wanted] * size**2,
+        observed=observed,
+        expected=(within_clips(rates[wanted], rate, lag) + usual) * size,
+        spikes=(within_clips(rates[wanted], rate, lag, power=2) + by_outside) * size**2,
         noise=np.stack(noise),
-        loadings=loadings,
+        around=around,
+        loadings=loadings.T,
     )
+
+
+def _leading(samples: FloatArray) -> FloatArray:
+    """Leading ways (N, T, ways) in which samples (S, T, N) vary together, in standard deviations."""
+    if not len(samples):
+        return np.empty((samples.shape[2], samples.shape[1], 0))
+    flat = samples.transpose(0, 2, 1).reshape(len(samples), -1)
+    variance, direction = np.linalg.eigh(flat @ flat.T)
+    kept = variance > _LEAST_SHARE * variance.sum()
+    return np.asarray((flat.T @ direction[:, kept]).reshape(samples.shape[2], samples.shape[1], -1))
 
 
 def _spikes_per_second(truth: Truth, cells: npt.NDArray[np.int64]) -> FloatArray:

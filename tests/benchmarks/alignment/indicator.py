@@ -10,7 +10,7 @@ from scipy.signal import fftconvolve
 
 from nwb_mivae.simulation.calcium import DECAY_SECONDS, RISE_SECONDS
 
-__all__ = ["as_seen_by_indicator", "kernel"]
+__all__ = ["as_seen_by_indicator", "kernel", "within_clips"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -49,12 +49,26 @@ def as_seen_by_indicator(
     -------
     ndarray of float64, (F, N)
     """
+    earliest, weights = _weights(frame_rate, lag, power)
+    if normalised:
+        weights = weights / weights.sum()
+    whole = fftconvolve(np.asarray(series, dtype=np.float64), weights[:, None], axes=0)
+    return np.asarray(whole[-earliest : len(series) - earliest])
+
+
+def within_clips(clips: npt.NDArray[Any], frame_rate: float, lag: float, *, power: int = 1) -> FloatArray:
+    """The part of :func:`as_seen_by_indicator` that a clip's own frames cause, for clips (C, T, N)."""
+    earliest, weights = _weights(frame_rate, lag, power)
+    frames = np.arange(clips.shape[1])
+    apart = frames[:, None] - frames - earliest
+    matrix = np.where((apart >= 0) & (apart < len(weights)), weights[np.clip(apart, 0, len(weights) - 1)], 0.0)
+    return np.asarray(matrix @ np.asarray(clips, dtype=np.float64))
+
+
+def _weights(frame_rate: float, lag: float, power: int) -> tuple[int, FloatArray]:
+    """Weights of frames by how many frames ago they were, and how long ago the first is (negative: still to come)."""
     frame = 1.0 / frame_rate
     earliest = -int(np.ceil(lag * frame_rate)) - 1
     inside = (np.arange(_PIECES) + 0.5) / _PIECES * frame
     behind = np.arange(earliest, int(_LENGTH * frame_rate))[:, None] * frame + lag + frame / 2.0 - inside
-    weights = (kernel(behind) ** power).mean(axis=1) * frame
-    if normalised:
-        weights /= weights.sum()
-    whole = fftconvolve(np.asarray(series, dtype=np.float64), weights[:, None], axes=0)
-    return np.asarray(whole[-earliest : len(series) - earliest])
+    return earliest, (kernel(behind) ** power).mean(axis=1) * frame

@@ -197,9 +197,10 @@ def _retrieval(results: Results) -> list[str]:
     words = (
         "Which of the test clips is this: `z_xc` of each test clip looked up among `z_yc` of all different test "
         "clips. *Of ideal* is top-1 as a fraction of what the ideal observer reaches: Bayes' rule with the true "
-        "rates to every candidate, all that was on the screen before it, the indicator and the noise; the private "
-        "factors are marginalised. The ridge to untrained features is what the context gives without any training. "
-        "What has been seen of a trained animal is its training part, by gradient."
+        "rates to every candidate, what was on the screen around the clip, the indicator and the noise; the private "
+        "factors are marginalised. The observer of the clip alone is not told what was around it, as no model is. The "
+        "ridge to untrained features is what the context gives without any training. What has been seen of a trained "
+        "animal is its training part, by gradient."
     )
     held_out, trained = (_retrieval_table(results, group) for group in ("held_out", "trained"))
     return [words, "Held-out animals:", held_out, "Trained animals:", trained]
@@ -218,8 +219,12 @@ def _retrieval_table(results: Results, group: str) -> str:
         top1, top5 = (results.of_baseline(name, group, each) for each in ("top1", "top5"))
         rows.append(["baseline", name, top1.text(), top1.over(ideal).text(), top5.text(), "-", "-", "-", seen])
     chance = Figure.of(each["retrieval"][group]["with_context"]["chance"] for each in results.every).mean
-    best = f"{results.ideal(group, 'top5'):.2f}"
-    rows.append(["ideal observer", "-", f"{ideal:.2f}", "1", best, "-", "-", "-", "all but its private factors"])
+    for observer, name, seen in (
+        ("ideal_observer", "ideal observer", "true rates, and what was on the screen around the clip"),
+        ("observer_of_clip_alone", "observer of the clip alone", "true rates during the clip"),
+    ):
+        top1, top5 = (results.ideal(group, each, observer) for each in ("top1", "top5"))
+        rows.append([name, "-", f"{top1:.2f}", f"{top1 / ideal:.2f}", f"{top5:.2f}", "-", "-", "-", seen])
     rows.append(["chance", "-", f"{chance:.3f}", "-", f"{5 * chance:.3f}", "-", "0", "0", "nothing"])
     header = ["design", "condition", "top-1", "of ideal", "top-5", "paired R", "unpaired R", "centred R"]
     return _table([*header, "has seen of the animal"], rows)

@@ -192,7 +192,8 @@ def retrieval_summary(evaluation: Evaluation, observer: Mapping[str, Any]) -> di
     for group, held_out in (("held_out", True), ("trained", False)):
         keys = [key for key, each in evaluation.sessions.items() if each["held_out"] == held_out]
         best = {name: float(np.mean([observer[key][name] for key in keys])) for name in ("top1", "top5")}
-        found[group] = {"sessions": len(keys), "ideal_observer": best}
+        alone = {name: float(np.mean([observer[key]["clip_alone"][name] for key in keys])) for name in ("top1", "top5")}
+        found[group] = {"sessions": len(keys), "ideal_observer": best, "observer_of_clip_alone": alone}
         for condition in CONDITIONS:
             means = mean_metrics([evaluation.sessions[key]["conditions"][condition] for key in keys])
             top1 = means["top1"]

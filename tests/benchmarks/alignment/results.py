@@ -119,9 +119,9 @@ class Results:
         """A figure of generation, mean over held-out sessions."""
         return self._of_held_out(design, "generation", path)
 
-    def ideal(self, group: str, name: str = "top1") -> float:
-        """What the ideal observer reaches in the sessions of a group; the same for every design and seed."""
-        return float(_at(self.every[0], ("retrieval", group, "ideal_observer", name)) or np.nan)
+    def ideal(self, group: str, name: str = "top1", observer: str = "ideal_observer") -> float:
+        """What an observer of the truth reaches in the sessions of a group; the same for every design and seed."""
+        return float(_at(self.every[0], ("retrieval", group, observer, name)) or np.nan)
 
     def baseline_names(self) -> dict[str, str]:
         """Baselines, and what each has seen of the animal it is judged on."""
