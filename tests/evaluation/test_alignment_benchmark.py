@@ -164,13 +164,23 @@ def test_the_page_of_one_design_says_what_was_not_measured(results: Results) -> 
     assert "nan" not in text.lower()
 
 
-def test_baselines_stand_beside_the_designs(results: Results, tiny_material: Material) -> None:
-    (held_out,) = tiny_material.split.held_out_sessions
-    sessions = {key: {"top1": 0.25, "top5": 0.5, "chance": 0.04, "n_clips": 23} for key in tiny_material.store.sessions}
-    entry = {"held_out": [held_out], "baselines": {"ridge": {"seen": "its whole training part", "sessions": sessions}}}
-    text = page(dataclasses.replace(results, baselines=[entry, entry]), "tiny")
-    assert "| baseline | ridge | 0.25 ± 0.00 |" in text
-    assert "its whole training part" in text
+def test_baselines_stand_beside_the_designs(results: Results) -> None:
+    figures = {"top1": 0.25, "top5": 0.5, "chance": 0.04, "n_clips": 23}
+    figures |= {"paired_r": 0.3, "unpaired_r": 0.1, "centred_r": None}
+    sessions = {"one": {**figures, "held_out": True}, "other": {**figures, "top1": 0.75, "held_out": False}}
+    entry = {"name": "per-animal ridge", "seen": "its whole training part", "sessions": sessions}
+    between = {**entry, "name": "two ridges"}
+    found = {"baselines": {"ridge_pixels": entry, "ridge_between": between, "encoding": {**entry, "name": "encoding"}}}
+    beside = dataclasses.replace(results, baselines=[found])
+    text = page(beside, "tiny")
+    retrieval, _, between_animals = text.partition("## Between animals")
+    assert (
+        "| baseline | per-animal ridge | 0.25 | 0.25 | 0.50 | 0.30 | 0.10 | - | its whole training part |" in retrieval
+    )
+    assert "| baseline | per-animal ridge | 0.75 |" in retrieval
+    assert "two ridges" not in retrieval
+    assert "| two ridges | one or both held out | 0.25 | 0.04 |" in between_animals
+    assert beside.best_ridge().mean == 0.25
     assert "best per-animal ridge | at least 1.2 | -" not in text
 
 

@@ -1,1 +1,1 @@
-"""Are animals that were never trained on aligned, and how near is that to what their activity allows."""
+"""The alignment benchmark: unseen animals in the shared space, against ground truth, controls and baselines."""

@@ -21,11 +21,12 @@ from nwb_mivae.provenance import provenance_record
 from tests.benchmarks.alignment.code import JUDGING, code_digest
 from tests.benchmarks.alignment.page import write_page
 from tests.benchmarks.alignment.protocol import Settings, judge, latents_path, likeness_of_runs
+from tests.benchmarks.alignment.results import DESIGNS
 from tests.benchmarks.alignment.scales import SCALES, Material, material
 from tests.benchmarks.alignment.scaling import CURVES, point, settings_of_point
 
-DESIGNS = ("contextual", "coordinates", "pooled")
 _BASELINES = "tests.benchmarks.alignment.baselines"
+_BASELINES_CODE = ("nwb_mivae/clips", "nwb_mivae/evaluation", "tests/benchmarks/alignment/baselines")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
         for design in given.designs:
             _designs(prepared, design, given.seeds, out, given.steps)
         if given.baselines:
-            _baselines(prepared, given.seeds, out)
+            _baselines(prepared, given.seeds, out, given.cebra)
         if given.scaling:
             _scaling(prepared, given.scaling_design, given.seeds, out, given.steps)
     if given.page is not None:
@@ -77,30 +78,23 @@ def _unless_there(path: Path, settings: Settings, prepared: Material, make: Call
     write_json(path, make())
 
 
-def _baselines(prepared: Material, seeds: list[int], out: Path) -> None:
-    """Those of ``baselines``, where that package of the benchmark is there."""
+def _baselines(prepared: Material, seeds: list[int], out: Path, cebra: bool) -> None:
+    """Those of ``baselines``, where that part of the benchmark is there. Without CEBRA nothing in them is random."""
     if importlib.util.find_spec(_BASELINES) is None:
         print("No baselines: this benchmark has no module for them.")
         return
     from tests.benchmarks.alignment.baselines import baselines
 
-    for seed in seeds:
-        path = out / f"{prepared.scale.name}-baselines-{seed}.json"
-        configuration = {"scale": prepared.scale.name, "clips": prepared.scale.test_clips, "seed": seed}
-        if path.exists() and read_json(path)["data"]["digest"] == prepared.store.digest:
+    scale = prepared.scale
+    for seed in seeds if cebra else seeds[:1]:
+        path = out / f"{scale.name}-baselines-{seed}.json"
+        wanted = {"clips": scale.test_clips, "n_frames": scale.clip_frames, "seed": seed, "cebra": cebra}
+        known = {"configuration": wanted, "code": code_digest(_BASELINES_CODE), "digest": prepared.store.digest}
+        if path.exists() and {name: read_json(path).get(name) for name in known} == known:
             print(f"{path.name} is there")
             continue
-        found = baselines(prepared.store, prepared.split, clips=prepared.scale.test_clips, seed=seed)
-        write_json(
-            path,
-            {
-                "configuration": configuration,
-                "data": {"digest": prepared.store.digest},
-                "held_out": list(prepared.split.held_out_sessions),
-                "baselines": found,
-                "provenance": provenance_record(),
-            },
-        )
+        found = baselines(prepared.store, prepared.split, **wanted)
+        write_json(path, {**known, "baselines": found, "provenance": provenance_record()})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="folder of animals and store; by default inside the output folder")
     parser.add_argument("--steps", type=int, help="of training, instead of the scale's")
     parser.add_argument("--baselines", action="store_true", help="measure the baselines that need each animal as well")
+    parser.add_argument("--cebra", action="store_true", help="and CEBRA with them (an extra of its own)")
     parser.add_argument("--scaling", action="store_true", help="measure the scaling curve as well")
     parser.add_argument("--scaling-design", choices=DESIGNS, default="contextual")
     parser.add_argument("--page", type=Path, help="Markdown page to write from all results in the output folder")

@@ -26,7 +26,7 @@ def code_digest(folders: tuple[str, ...]) -> str:
 @cache
 def _digest_of_folder(folder: str) -> str:
     digest = hashlib.sha256()
-    for path in sorted((_ROOT / folder).rglob("*.py")):
+    for path in sorted((_ROOT / folder).glob("*.py")):
         if path.name in _WITHOUT_EFFECT:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))

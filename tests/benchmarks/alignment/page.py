@@ -126,11 +126,6 @@ def _targets(results: Results) -> str:
         results.retrieved(_JUDGED, group, "with_context", "of_ideal") for group in ("held_out", "trained")
     )
     published = results.retrieved(_PUBLISHED, "held_out", "with_context", "top1").mean
-    ridge = max(
-        (results.of_baseline(name, "held_out", "top1") for name in results.baseline_names() if "ridge" in name),
-        key=lambda figure: figure.size,
-        default=Figure(()),
-    )
     gap = Figure.of(1.0 - b / a for a, b in zip(trained.values, of_ideal.values, strict=True) if a > 0)
     leaked = max((_leak(results, _JUDGED, "neural_shared", name) for name in _PRIVATE), key=lambda each: each.size)
     back = _leak(results, _JUDGED, "neural_private", "stimulus")
@@ -140,7 +135,7 @@ def _targets(results: Results) -> str:
         _target(f"top-1 without context / `{_PUBLISHED}`", without.over(published), 2.0),
         _target("trained minus held-out, of trained, each of its ideal observer", gap, 0.05, at_most=True),
         _target(f"top-1 with context / `{_PUBLISHED}`", with_context.over(published), 6.0),
-        _target("top-1 with context / best per-animal ridge", with_context.over(ridge.mean), 1.2),
+        _target("top-1 with context / best per-animal ridge", with_context.over(results.best_ridge().mean), 1.2),
         _target("R² of `z_xc` with the true stimulus factors, linear", neural, 0.8),
         _target("R² of `z_yc` with the true stimulus factors, linear", stimulus, 0.8),
         _target("leakage: R² of a private factor from `z_xc`, the largest of three", leaked, 0.1, at_most=True),
@@ -215,9 +210,10 @@ def _retrieval_table(results: Results, group: str) -> str:
             informed = results.reads_context(design) and condition != "without_context"
             rows.append([f"`{design}`", label, *figures, _RECORDING if informed else _SCALES_ONLY])
     ideal = results.ideal(group)
-    for name, seen in results.baseline_names().items():
-        top1, top5 = (results.of_baseline(name, group, each) for each in ("top1", "top5"))
-        rows.append(["baseline", name, top1.text(), top1.over(ideal).text(), top5.text(), "-", "-", "-", seen])
+    for key, (name, seen) in results.baseline_names().items():
+        top1, *others = (results.of_baseline(key, group, each) for each in columns if each != "of_ideal")
+        figures = [top1.text(), top1.over(ideal).text(), *(each.text() for each in others)]
+        rows.append(["baseline", name, *figures, seen])
     chance = Figure.of(each["retrieval"][group]["with_context"]["chance"] for each in results.every).mean
     for observer, name, seen in (
         ("ideal_observer", "ideal observer", "true rates, and what was on the screen around the clip"),
@@ -266,6 +262,11 @@ def _across(results: Results) -> str:
     rows = [
         [f"`{design}`", words, *(results.at(design, "retrieval", "across", group, name).text() for name in columns)]
         for design in results.designs
+        for group, words in groups.items()
+    ]
+    rows += [
+        [name, words, *(results.of_baseline(key, group, each).text() for each in columns)]
+        for key, (name, _) in results.baseline_names(between=True).items()
         for group, words in groups.items()
     ]
     return (

@@ -123,25 +123,33 @@ class Results:
         """What an observer of the truth reaches in the sessions of a group; the same for every design and seed."""
         return float(_at(self.every[0], ("retrieval", group, observer, name)) or np.nan)
 
-    def baseline_names(self) -> dict[str, str]:
-        """Baselines, and what each has seen of the animal it is judged on."""
-        if not self.baselines:
-            return {}
-        return {name: str(entry.get("seen", "")) for name, entry in self.baselines[0]["baselines"].items()}
+    def baseline_names(self, *, between: bool = False) -> dict[str, tuple[str, str]]:
+        """By key, the name of every baseline and what it has seen of the animal it is judged on.
+
+        Those ``between`` animals look a clip up in another animal; all others among what was shown.
+        """
+        found = {}
+        for each in self.baselines:
+            for key, entry in each["baselines"].items():
+                if key.endswith("_between") == between:
+                    found[key] = (str(entry["name"]), str(entry["seen"]))
+        return found
 
     def of_baseline(self, baseline: str, group: str, name: str) -> Figure:
         """A figure of a baseline, mean over the sessions of a group."""
-        values = []
-        for each in self.baselines:
-            entry = each["baselines"][baseline]
-            values.append(
-                _mean(
-                    figures[name]
-                    for key, figures in entry.get("sessions", entry).items()
-                    if isinstance(figures, Mapping) and (key in each["held_out"]) == (group == "held_out")
-                )
+        entries = [each["baselines"][baseline] for each in self.baselines if baseline in each["baselines"]]
+        return Figure.of(
+            _mean(
+                _at(each, (name,)) for each in entry["sessions"].values() if each["held_out"] == (group == "held_out")
             )
-        return Figure.of(values)
+            for entry in entries
+        )
+
+    def best_ridge(self) -> Figure:
+        """Held-out top-1 of the best regression that is fitted on each animal."""
+        ridges = [key for key in self.baseline_names() if key.startswith("ridge")]
+        figures = [self.of_baseline(key, "held_out", "top1") for key in ridges]
+        return max(figures, key=lambda figure: figure.size, default=Figure(()))
 
     def curves(self) -> dict[str, list[tuple[int, Figure]]]:
         """By curve, held-out top-1 with context for every number of training animals."""
