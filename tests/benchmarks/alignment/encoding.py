@@ -31,7 +31,7 @@ class Clips:
     """Some clips of one part of a session.
 
     ``starts`` (C,), ``rows`` (C * T,) of the stored session, and ``groups`` (C * T,): the unit of content (a movie)
-    that each frame belongs to.
+    that each frame's clip is of, or one of two where it ends in the next.
     """
 
     session: str
@@ -46,7 +46,7 @@ def clips_of(given: Material, split: Split, session: str, part: Part, count: int
     stored = given.store.sessions[session]
     starts = evenly(split.clip_starts(stored, part, n_frames=frames, stride=frames), count)
     rows = (starts[:, None] + np.arange(frames)).ravel()
-    # Uniform frames belong to no movie; the clip's majority says which one it is of.
+    # Uniform frames belong to no movie, and have unit -1.
     unit = split.unit_of_content[stored.content[rows]].reshape(len(starts), frames).max(axis=1)
     return Clips(session, starts, rows, np.repeat(unit, frames))
 
