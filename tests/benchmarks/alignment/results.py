@@ -170,10 +170,11 @@ class Results:
 
 
 def _at(values: Any, path: Sequence[str]) -> float | None:
+    """The number at a path; ``None`` where there is nothing, as in results of an earlier version."""
     for name in path:
         if values is None:
             return None
-        values = values[name]
+        values = values.get(name)
     return None if values is None else float(values)
 
 
