@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -33,6 +33,7 @@ def simulate(
     out: str | PathLike[str],
     configuration: SimulationConfiguration = SimulationConfiguration(),  # noqa: B008 (immutable)
     *,
+    numbers: Sequence[int] | None = None,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[SimulatedAnimal]:
@@ -48,6 +49,8 @@ def simulate(
         Folder, made where missing.
     configuration : SimulationConfiguration
         What to simulate.
+    numbers : sequence of int, optional
+        Only these animals of the configuration, from 0: several processes can make one set between them.
     overwrite : bool
         Replace animals that are already there.
     progress : callable, optional
@@ -61,7 +64,8 @@ def simulate(
         If a file is already there and ``overwrite`` is false; nothing is written then.
     """
     programme = plan_programme(configuration)
-    animals = [_place(Path(out), configuration, number) for number in range(configuration.animals)]
+    wanted = range(configuration.animals) if numbers is None else numbers
+    animals = [_place(Path(out), configuration, number) for number in wanted]
     if not overwrite:
         for path in (path for animal in animals for path in (animal.nwb, animal.truth)):
             if path.exists():
@@ -73,9 +77,9 @@ def simulate(
                 )
     photographs = load_photographs()
     shared = film_shared_movies(configuration, programme, photographs)
-    for number, place in enumerate(animals):
+    for done, (number, place) in enumerate(zip(wanted, animals, strict=True)):
         if progress is not None:
-            progress("simulating animals", number, len(animals))
+            progress("simulating animals", done, len(animals))
         animal = simulate_animal(configuration, number, programme, shared, photographs)
         write_truth(place.truth, animal, configuration)
         write_nwb(place.nwb, animal, configuration)

@@ -59,7 +59,7 @@ def test_every_design_and_seed_is_kept_with_data_code_and_configuration(folder: 
     for design, seeds in {"contextual": (0, 1), "pooled": (0,)}.items():
         for seed in seeds:
             result = json.loads((folder / f"tiny-{design}-{seed}.json").read_text())
-            assert result["data"] == {"digest": tiny_material.store.digest, "content_disjoint": True}
+            assert result["data"] == {"digest": tiny_material.digest, "content_disjoint": True}
             assert result["configuration"] == Settings(tiny_material, design, seed, steps=2).as_dict()
             assert result["provenance"]["packages"]["torch"]
             assert len(result["weights_sha256"]) == 64

@@ -12,7 +12,7 @@ from nwb_mivae.model import MiVAEModule
 from nwb_mivae.training import make_module
 from tests.benchmarks.alignment.decoding import decoding, decoding_from_activity, judged_sessions
 from tests.benchmarks.alignment.encoding import clips_of, encoded, reordered
-from tests.benchmarks.alignment.generation import with_offsets
+from tests.benchmarks.alignment.generation import activity_inputs, with_offsets
 from tests.benchmarks.alignment.protocol import Settings
 from tests.benchmarks.alignment.scales import Material
 from tests.benchmarks.alignment.true_factors import TrueFactors
@@ -82,6 +82,18 @@ def test_offsets_stay_inside_clips() -> None:
     np.testing.assert_array_equal(beside[0], [0, 0, 4])
     np.testing.assert_array_equal(beside[15], [11, 15, 15])
     np.testing.assert_array_equal(beside[16], [16, 16, 20])
+
+
+def test_large_populations_are_reduced_without_losing_what_they_have_in_common() -> None:
+    random = np.random.default_rng(0)
+    common = random.standard_normal((64, 3))
+    activity = common @ random.standard_normal((3, 600)) + 0.01 * random.standard_normal((64, 600))
+    train, test = activity_inputs(activity[:48], activity[48:], 16)
+    assert train.shape == (48, 1500)
+    assert test.shape == (16, 1500)
+    now = train[:, 500:1000]
+    np.testing.assert_allclose(now.var(axis=0).sum(), activity[:48].var(axis=0).sum(), rtol=1e-6)
+    assert now.var(axis=0)[-3:].sum() > 0.999 * now.var(axis=0).sum()
 
 
 def test_what_activity_holds_is_found_and_what_it_does_not_hold_is_not(

@@ -33,6 +33,10 @@ def test_material_is_made_once_and_never_replaces_other_animals(tiny_material: M
         material(dataclasses.replace(SCALES["tiny"], minutes=2.0), folder)
 
 
+def test_animals_simulated_side_by_side_are_the_same_animals(tiny_material: Material, tmp_path: Path) -> None:
+    assert material(SCALES["tiny"], tmp_path, processes=2).digest == tiny_material.digest
+
+
 def test_the_last_animals_are_held_out_and_fewer_can_be_trained_on(tiny_material: Material) -> None:
     keys = list(tiny_material.store.sessions)
     assert list(tiny_material.split.held_out_sessions) == keys[-1:]

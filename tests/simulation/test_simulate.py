@@ -35,6 +35,16 @@ def test_files_are_named_as_dandi_wants(written: list[SimulatedAnimal]) -> None:
 
 
 @pytest.mark.slow
+def test_one_animal_of_a_set_can_be_made_alone(
+    written: list[SimulatedAnimal], small: SimulationConfiguration, tmp_path: Path
+) -> None:
+    (alone,) = simulate(tmp_path, small, numbers=[1])
+    assert alone.subject == written[1].subject
+    assert datasets(alone.nwb) == datasets(written[1].nwb)
+    assert alone.truth.read_bytes() == written[1].truth.read_bytes()
+
+
+@pytest.mark.slow
 def test_equal_seeds_give_equal_bytes_whatever_the_number_of_animals(
     written: list[SimulatedAnimal], small: SimulationConfiguration, tmp_path: Path
 ) -> None:

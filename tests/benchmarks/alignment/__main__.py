@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
     if given.designs or given.scaling or given.baselines:
-        prepared = material(scale, given.data or out / "data" / scale.name)
+        prepared = material(scale, given.data or out / "data" / scale.name, processes=given.processes)
         for design in given.designs:
             _designs(prepared, design, given.seeds, out, given.steps)
         if given.baselines:
@@ -71,7 +71,7 @@ def _scaling(prepared: Material, design: str, seeds: list[int], out: Path, steps
 def _unless_there(path: Path, settings: Settings, prepared: Material, make: Callable[[], dict[str, Any]]) -> None:
     if path.exists():
         known = read_json(path)
-        same = (settings.as_dict(), code_digest(JUDGING), prepared.store.digest)
+        same = (settings.as_dict(), code_digest(JUDGING), prepared.digest)
         if (known["configuration"], known["code"], known["data"]["digest"]) == same:
             print(f"{path.name} is there")
             return
@@ -89,7 +89,7 @@ def _baselines(prepared: Material, seeds: list[int], out: Path, cebra: bool) -> 
     for seed in seeds if cebra else seeds[:1]:
         path = out / f"{scale.name}-baselines-{seed}.json"
         wanted = {"clips": scale.test_clips, "n_frames": scale.clip_frames, "seed": seed, "cebra": cebra}
-        known = {"configuration": wanted, "code": code_digest(_BASELINES_CODE), "digest": prepared.store.digest}
+        known = {"configuration": wanted, "code": code_digest(_BASELINES_CODE), "digest": prepared.digest}
         if path.exists() and {name: read_json(path).get(name) for name in known} == known:
             print(f"{path.name} is there")
             continue
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of training; the animals stay")
     parser.add_argument("--out", type=Path, required=True, help="folder of results, runs and latents")
     parser.add_argument("--data", type=Path, help="folder of animals and store; by default inside the output folder")
+    parser.add_argument("--processes", type=int, default=1, help="that simulate animals side by side")
     parser.add_argument("--steps", type=int, help="of training, instead of the scale's")
     parser.add_argument("--baselines", action="store_true", help="measure the baselines that need each animal as well")
     parser.add_argument("--cebra", action="store_true", help="and CEBRA with them (an extra of its own)")

@@ -57,7 +57,7 @@ def animals_alone(given: Material, factors: TrueFactors, cache: Path) -> dict[st
 
 def _belongs_to(given: Material) -> dict[str, Any]:
     scale = {name: given.scale.as_dict()[name] for name in ("clip_frames", "test_clips", "decoding_clips")}
-    return {"digest": given.store.digest, "code": code_digest(OF_ANIMALS), **scale}
+    return {"digest": given.digest, "code": code_digest(OF_ANIMALS), **scale}
 
 
 def _keep(path: Path, belongs_to: dict[str, Any], figures: dict[str, Any]) -> None:

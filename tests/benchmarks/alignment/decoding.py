@@ -23,7 +23,7 @@ from nwb_mivae.evaluation import metrics
 from nwb_mivae.evaluation.embedding import untrained_module
 from nwb_mivae.inference import BLOCKS, session_context
 from tests.benchmarks.alignment.encoding import Clips, clips_of, encoded
-from tests.benchmarks.alignment.generation import with_offsets
+from tests.benchmarks.alignment.generation import activity_inputs
 from tests.benchmarks.alignment.identification import (
     dci,
     fit_map,
@@ -186,12 +186,12 @@ def decoding_from_activity(given: Material, split: Split, factors: TrueFactors, 
     train = clips_of(given, split, session, "train", given.scale.decoding_clips)
     test = clips_of(given, split, session, "test", given.scale.test_clips)
     frames = given.scale.clip_frames
-
-    def inputs(clips: Clips) -> Array:
-        batch = load_clips(given.store, split, clips.session, clips.starts, n_frames=frames)
-        return with_offsets(batch.neural.flatten(0, 1).numpy().astype(np.float64), frames)
-
-    own, scored = (_seen(factors, clips, {"activity": inputs(clips)}) for clips in (train, test))
+    neural, test_neural = (
+        load_clips(given.store, split, session, clips.starts, n_frames=frames).neural.flatten(0, 1).numpy()
+        for clips in (train, test)
+    )
+    inputs, test_inputs = activity_inputs(neural.astype(np.float64), test_neural.astype(np.float64), frames)
+    own, scored = (_seen(factors, clips, {"activity": each}) for clips, each in ((train, inputs), (test, test_inputs)))
     outputs = np.concatenate([own.stimulus, own.private], axis=1)
     predicted = fit_map(own.blocks["activity"], outputs, own.groups)(scored.blocks["activity"])
     each = r_squared(predicted, np.concatenate([scored.stimulus, scored.private], axis=1))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Generated",
     "Truth",
+    "activity_inputs",
     "generated_by_model",
     "generated_for_other_clips",
     "generation_baselines",
@@ -40,6 +41,8 @@ Array = npt.NDArray[np.float64]
 _CLIPS_AT_ONCE = 64
 #: Frames before and after, within the clip, that linear baselines see as well.
 _OFFSETS = (-4, 0, 4)
+#: Principal components of activity, where there are more cells.
+_MOST_CELLS = 500
 #: Principal components of the pixels that the linear encoder is given at each offset.
 _PIXEL_COMPONENTS = 48
 
@@ -115,15 +118,14 @@ def generation_baselines(given: Material, split: Split, clips: Clips) -> dict[st
     train = clips_of(given, split, clips.session, "train", given.scale.decoding_clips)
     (neural, pixels), (test_neural, test_pixels) = (_loaded(given, split, each) for each in (train, clips))
     frames = given.scale.clip_frames
-    decoder = fit_map(with_offsets(neural, frames), pixels, train.groups)
+    inputs, test_inputs = activity_inputs(neural, test_neural, frames)
+    decoder = fit_map(inputs, pixels, train.groups)
 
     mean = pixels.mean(axis=0)
     _, _, directions = np.linalg.svd(pixels[:: max(1, len(pixels) // 2000)] - mean, full_matrices=False)
     components = directions[:_PIXEL_COMPONENTS].T
     encoder = fit_map(with_offsets((pixels - mean) @ components, frames), neural, train.groups)
-    linear = Generated(
-        decoder(with_offsets(test_neural, frames)), encoder(with_offsets((test_pixels - mean) @ components, frames))
-    )
+    linear = Generated(decoder(test_inputs), encoder(with_offsets((test_pixels - mean) @ components, frames)))
     same = np.ones((len(test_pixels), 1))
     return {"linear": linear, "training mean": Generated(same * mean, same * neural.mean(axis=0))}
 
@@ -166,6 +168,19 @@ def _loaded(given: Material, split: Split, clips: Clips) -> tuple[Array, Array]:
             batch.neural.flatten(0, 1).numpy().astype(np.float64),
             batch.stimulus.flatten(2).flatten(0, 1).numpy().astype(np.float64),
         )
+
+
+def activity_inputs(train: Array, test: Array, frames: int) -> tuple[Array, Array]:
+    """Activity (C * T, N) as linear regressions are given it: at a few frames of the clip.
+
+    Large populations are brought down to their leading principal components, on the training clips, first: the time of
+    a regression grows with the third power of its inputs.
+    """
+    if train.shape[1] > _MOST_CELLS:
+        mean = train.mean(axis=0)
+        _, directions = np.linalg.eigh((train - mean).T @ (train - mean))
+        train, test = ((each - mean) @ directions[:, -_MOST_CELLS:] for each in (train, test))
+    return with_offsets(train, frames), with_offsets(test, frames)
 
 
 def with_offsets(values: Array, frames: int) -> Array:

@@ -103,7 +103,7 @@ def _introduction(results: Results, scale: str) -> str:
         "--scaling --baselines --out FOLDER --page PAGE`; the page is generated, not written.",
         f"* **Data**: simulated, {size['animals']} animals of {size['minutes']:g} minutes, {size['cells'][0]} to "
         f"{size['cells'][1]} cells, frames of {size['height']} x {size['width']} pixels, seed of the simulation 0. "
-        f"The first {size['trained']} are trained on, the last {size['held_out']} held out. Digest of the store "
+        f"The first {size['trained']} are trained on, the last {size['held_out']} held out. Digest of the arrays "
         f"{', '.join(digests)}.",
         f"* **Test**: clips of {size['clip_frames']} frames, at most {size['test_clips']} of each animal; "
         + ("their content is never shown in training." if first["data"]["content_disjoint"] else "**not disjoint.**"),

@@ -137,7 +137,7 @@ def judge(given: Material, settings: Settings, folder: Path, *, note: Callable[[
     return {
         "configuration": settings.as_dict(),
         "code": code_digest(JUDGING),
-        "data": {"digest": given.store.digest, "content_disjoint": bool(split.content_disjoint)},
+        "data": {"digest": given.digest, "content_disjoint": bool(split.content_disjoint)},
         "weights_sha256": evaluation.weights_sha256,
         "retrieval": retrieval_summary(evaluation, observer),
         "ideal_observer": observer,
@@ -160,7 +160,7 @@ def trained_module(given: Material, split: Split, settings: Settings, folder: Pa
     run = Run.at(folder / "runs" / name)
     belongs_to = {
         "configuration": settings.as_dict(),
-        "digest": given.store.digest,
+        "store": given.store.digest,
         "code": code_digest(TRAINING),
     }
     record = run.directory / "benchmark.json"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +173,21 @@ class Material:
     truth_paths: Mapping[str, Path]
 
     @cached_property
+    def digest(self) -> str:
+        """SHA-256 over every array of the store: equal for equal data.
+
+        That of the store is of the files it was made from as well, and every NWB file has a date and identifiers.
+        """
+        entries = self.store.manifest["sessions"]
+        what = {
+            "stimulus": self.store.manifest["stimulus"]["sha256"],
+            "sessions": {
+                key: {name: file["sha256"] for name, file in sorted(entries[key]["files"].items())} for key in entries
+            },
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
     def split(self) -> Split:
         """The split of the headline: the first ``scale.trained`` animals are for training."""
         return self.trained_on(self.scale.trained)
@@ -183,10 +202,11 @@ class Material:
             return {name: arrays[name] for name in arrays.files if name not in ("pixel_mask", "rates")}
 
 
-def material(scale: Scale, folder: Path) -> Material:
+def material(scale: Scale, folder: Path, *, processes: int = 1) -> Material:
     """Simulate and prepare into ``folder``, or take what an earlier call with the same settings left there.
 
-    ``folder/animals`` receives the recordings with their truth, ``folder/store`` the clip store.
+    ``folder/animals`` receives the recordings with their truth, ``folder/store`` the clip store. Animals are simulated
+    by so many processes side by side.
 
     Raises
     ------
@@ -197,8 +217,7 @@ def material(scale: Scale, folder: Path) -> Material:
     clips = ClipsConfiguration(height=scale.height, width=scale.width)
     _refuse_other_animals(scale, recordings)
     if not (place / "manifest.json").exists():
-        animals = simulate(recordings, scale.simulation, overwrite=True)
-        prepare([animal.nwb for animal in animals], place, configuration=clips)
+        prepare(_simulated(scale, recordings, processes), place, configuration=clips)
     store = ClipStore.open(place)
     if len(store.sessions) != scale.animals or store.manifest["configuration"]["clips"] != clips.model_dump(
         mode="json"
@@ -212,6 +231,18 @@ def material(scale: Scale, folder: Path) -> Material:
         every_animal=split,
         truth_paths={key: _truth_of(recordings, session.subject) for key, session in store.sessions.items()},
     )
+
+
+def _simulated(scale: Scale, recordings: Path, processes: int) -> list[Path]:
+    if processes == 1:
+        return [animal.nwb for animal in simulate(recordings, scale.simulation, overwrite=True)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(partial(_simulated_alone, scale, recordings), range(scale.animals)))
+
+
+def _simulated_alone(scale: Scale, recordings: Path, number: int) -> Path:
+    (animal,) = simulate(recordings, scale.simulation, numbers=[number], overwrite=True)
+    return animal.nwb
 
 
 def _truth_of(recordings: Path, subject: str) -> Path:

@@ -42,7 +42,7 @@ def point(given: Material, settings: Settings, folder: Path) -> dict[str, Any]:
     return {
         "configuration": settings.as_dict(),
         "code": code_digest(JUDGING),
-        "data": {"digest": given.store.digest},
+        "data": {"digest": given.digest},
         "retrieval": retrieval_summary(evaluation, ideal(given, folder / "cache")),
         "seconds": {"training": seconds},
         "provenance": provenance_record(),

@@ -78,7 +78,7 @@ class TrueFactors:
 
 def true_factors(given: Material, cache: Path | None = None) -> TrueFactors:
     """Compute the factors of every session, or read them from ``cache`` where they are of the same store and code."""
-    belongs_to = f"{given.store.digest[:12]}-{code_digest(OF_ANIMALS)[:12]}"
+    belongs_to = f"{given.digest[:12]}-{code_digest(OF_ANIMALS)[:12]}"
     path = None if cache is None else cache / f"{given.scale.name}-factors-{belongs_to}.npz"
     if path is not None and path.exists():
         return TrueFactors.load(path)
