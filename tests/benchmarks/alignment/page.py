@@ -297,6 +297,8 @@ def _factors(results: Results) -> list[str]:
         for condition, label in _conditions(results, design).items():
             figures = [
                 results.decoded(design, condition, "stimulus_r2", block, how).text()
+                if _is_touched(block, condition)
+                else "-"
                 for block in _SHARED
                 for how in hows
             ]
@@ -307,6 +309,11 @@ def _factors(results: Results) -> list[str]:
     columns = ["own", "by variance", "transferred", "by variance"]
     header = [f"`{block}` {column}" for block in ("z_xc", "z_yc") for column in columns]
     return [words, _table(["design", "condition", *header], rows)]
+
+
+def _is_touched(block: str, condition: str) -> bool:
+    """Whether a condition changes a block at all: the order of neurons is nothing to the stimulus encoder."""
+    return not (condition == "permuted_neurons" and block.startswith("stimulus"))
 
 
 def _leak(results: Results, design: str, block: str, factor: str, matrix: str = "leakage") -> Figure:
@@ -350,7 +357,7 @@ def _single(results: Results) -> list[str]:
     rows = []
     for design in results.designs:
         for condition in ("with_context", "untrained", "permuted_neurons", "shuffled_pairs"):
-            for block in _SHARED:
+            for block in (block for block in _SHARED if _is_touched(block, condition)):
                 figures = [results.decoded(design, condition, kind, block, name).text() for kind, name in columns]
                 blocks = [
                     results.decoded(design, condition, "dci", "neural_blocks", name).text()
