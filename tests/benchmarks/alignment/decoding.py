@@ -4,6 +4,7 @@ Read-outs of true factors are fitted in two ways, and scored on test clips both 
 
 ``own``
     On the training part of the animal that is judged: what is there at all, in whatever form it has in this animal.
+    Its context is made of the same clips and fits them better than test clips, so that this is rather too low.
 ``transferred``
     On the validation part of the trained animals: what is there in the same form in every animal. The held-out animal
     gives nothing to the read-out.
