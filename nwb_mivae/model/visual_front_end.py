@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d
 
+from nwb_mivae.errors import ModelError
+from nwb_mivae.model.precision import full_precision
+
 __all__ = ["VisualFrontEnd"]
 
 #: Rows that frames are reduced to, by area. Filters are counted in them, so they cover the same share of any frame.
@@ -21,6 +24,10 @@ _SEMI_SATURATION = 4e-4
 #: Share of a response, in its own units, below which its square root is about linear.
 _ROOT = 0.01
 _BATCH = 256
+#: Standard deviation of responses over frames below which all frames are the same.
+_LEAST_SPREAD = 1e-4
+#: Share of the mean spread, or of the leading component, below which a cell or a component tells nothing of its own.
+_LEAST_SHARE = 0.05
 
 
 class VisualFrontEnd(nn.Module):
@@ -41,7 +48,7 @@ class VisualFrontEnd(nn.Module):
     height, width : int
         Size of a frame in pixels.
     n_features : int
-        F; features beyond the number of cells, or of frames fitted to, are zero.
+        F; features beyond what the frames fitted to can tell apart are zero.
     """
 
     filters: Tensor
@@ -52,7 +59,7 @@ class VisualFrontEnd(nn.Module):
         super().__init__()
         rows = min(height, _ROWS)
         self._grid = (rows, max(1, round(width * rows / height)))
-        self._patches = tuple(-(-size // _STRIDE) for size in self._grid)
+        self._patches = (-(-self._grid[0] // _STRIDE), -(-self._grid[1] // _STRIDE))
         self.register_buffer("filters", _quadrature_pairs(), persistent=False)
         with torch.no_grad():
             n_cells = self.responses(torch.zeros(1, 1, height, width)).shape[1]
@@ -62,7 +69,8 @@ class VisualFrontEnd(nn.Module):
     def responses(self, frames: Tensor) -> Tensor:
         """Square roots of the cells' responses, ``(B, 1, H, W)`` in [0, 1] to ``(B, cells)``."""
         contrast = adaptive_avg_pool2d(frames, self._grid) - 0.5
-        linear = conv2d(contrast, self.filters, padding=_FILTER_SIZE // 2, stride=_STRIDE).unflatten(1, (-1, 2))
+        linear = conv2d(contrast, self.filters, padding=_FILTER_SIZE // 2, stride=_STRIDE)
+        linear = linear.reshape(len(linear), -1, 2, *linear.shape[2:])
         energy = linear.square().sum(2)
         around = avg_pool2d(energy.mean(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
         drive = _SEMI_SATURATION + around
@@ -75,23 +83,42 @@ class VisualFrontEnd(nn.Module):
             4.0 * (-light).relu(),
         ]
         # The small number keeps the slope finite at zero: pixels are attributed through here.
-        return (torch.cat([each.flatten(1) for each in cells], dim=1) + _ROOT).sqrt() - _ROOT**0.5
+        responses: Tensor = (torch.cat([each.flatten(1) for each in cells], dim=1) + _ROOT).sqrt() - _ROOT**0.5
+        return responses
 
     def forward(self, frames: Tensor) -> Tensor:
-        return (self.responses(frames) - self.centre) @ self.basis
+        with full_precision(frames):
+            features: Tensor = (self.responses(frames.float()) - self.centre) @ self.basis
+            return features
 
     @torch.no_grad()
     def fit(self, frames: Tensor) -> None:
-        """Take the basis from frames ``(n, 1, H, W)`` in [0, 1]: features get mean 0 and, together, variance F."""
-        responses = torch.cat([self.responses(some.to(self.filters)) for some in frames.split(_BATCH)])
-        mean, spread = responses.mean(0), responses.std(0, correction=0) + 1e-4
+        """Take the basis from frames ``(n, 1, H, W)`` in [0, 1]: features get mean 0 and, together, variance F.
+
+        Components that few frames, or frames all alike, leave undetermined are left out: what hardly varied among these
+        frames must not decide about others.
+
+        Raises
+        ------
+        ModelError
+            If the frames are fewer than two, or all the same.
+        """
+        responses = torch.cat([self.responses(some.to(self.filters)) for some in torch.split(frames, _BATCH)])
+        spread = responses.std(0, correction=0)
+        if len(responses) < 2 or not spread.max() > _LEAST_SPREAD:
+            raise ModelError(
+                f"{len(responses)} frames without any contrast between them",
+                expected="at least two different frames in the training part",
+                remedy="train on recordings that show more, or set model.stimulus_encoder=convolutional",
+            )
+        mean, spread = responses.mean(0), spread + _LEAST_SHARE * spread.mean()
         responses = (responses - mean) / spread
         n_features = self.basis.shape[1]
-        found = min(n_features, *responses.shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of a randomised algorithm that is exact to its last components
-            _, scale, directions = torch.svd_lowrank(responses, q=min(found + 32, *responses.shape), niter=4)
-        deviation = (scale[:found] / len(responses) ** 0.5).clamp_min(1e-6)
+            _, scale, directions = torch.svd_lowrank(responses, q=min(n_features + 32, *responses.shape), niter=4)
+        found = min(n_features, int((scale > _LEAST_SHARE * scale[0]).sum()))
+        deviation = scale[:found] / len(responses) ** 0.5
         basis = directions[:, :found] / spread[:, None] / deviation.sqrt()
         # Components have variance `deviation` now; all features together are to have F.
         basis = basis * (n_features / deviation.sum()).sqrt()

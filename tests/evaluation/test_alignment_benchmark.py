@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tiny_material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("results")
-    run(tiny_material, out, "--designs", "contextual", "--seeds", "0", "1")
+    run(tiny_material, out, "--designs", "front_end", "--seeds", "0", "1")
     run(tiny_material, out, "--designs", "pooled", "--seeds", "0", "--scaling")
     return out
 
@@ -56,7 +56,7 @@ def numbers(value: Any, path: str = "") -> dict[str, float]:
 
 
 def test_every_design_and_seed_is_kept_with_data_code_and_configuration(folder: Path, tiny_material: Material) -> None:
-    for design, seeds in {"contextual": (0, 1), "pooled": (0,)}.items():
+    for design, seeds in {"front_end": (0, 1), "pooled": (0,)}.items():
         for seed in seeds:
             result = json.loads((folder / f"tiny-{design}-{seed}.json").read_text())
             assert result["data"] == {"digest": tiny_material.digest, "content_disjoint": True}
@@ -97,15 +97,15 @@ def test_what_is_there_is_not_made_again_unless_it_is_of_other_settings(
 
 def test_a_tiny_untaught_model_is_at_chance_and_its_read_outs_of_other_clips_are_worthless(results: Results) -> None:
     for control in ("untrained", "shuffled_pairs", "permuted_neurons"):
-        assert results.retrieved("contextual", "held_out", control, "top1").mean < 0.15
-    shuffled = results.decoded("contextual", "shuffled_pairs", "stimulus_r2", "neural_shared", "own")
-    activity = results.decoded("contextual", "activity", "stimulus_r2", "own")
+        assert results.retrieved("front_end", "held_out", control, "top1").mean < 0.15
+    shuffled = results.decoded("front_end", "shuffled_pairs", "stimulus_r2", "neural_shared", "own")
+    activity = results.decoded("front_end", "activity", "stimulus_r2", "own")
     assert shuffled.mean < 0.0 < activity.mean
 
 
 def test_scaling_limits_clips_and_keeps_what_a_step_is_given(tiny_material: Material, results: Results) -> None:
     for curve in CURVES:
-        few, many = (settings_of_point(tiny_material, "contextual", 0, curve, animals) for animals in (1, 2))
+        few, many = (settings_of_point(tiny_material, "front_end", 0, curve, animals) for animals in (1, 2))
         assert few.episodes.training_clips == 40
         assert many.episodes.training_clips == (20 if curve == "fixed_total" else 40)
         together = [
@@ -142,7 +142,7 @@ def test_the_page_shows_every_design_its_controls_and_the_verdicts(folder: Path,
     text = target.read_text()
     assert "nan" not in text.lower().replace("nanometre", "")
     for words in (
-        "`contextual`",
+        "`front_end`",
         "`pooled`",
         "control: shuffled pairs",
         "ideal observer",

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nwb_mivae.errors import ModelError
 from nwb_mivae.model.visual_front_end import VisualFrontEnd
 
 HEIGHT, WIDTH = 18, 32
@@ -68,12 +69,44 @@ def test_the_basis_is_that_of_the_frames_and_more_features_add_to_fewer() -> Non
     torch.testing.assert_close(again.basis, many.basis, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("n_frames", [2, 5, 8, 40, 300])
+@pytest.mark.parametrize("repeated", [1, 7])
+def test_few_frames_do_not_decide_about_others(n_frames: int, repeated: int) -> None:
+    """What few pictures, or copies of them with a little noise, leave undetermined must not explode on new ones."""
+    front_end = VisualFrontEnd(HEIGHT, WIDTH, 64)
+    seen = pictures(n_frames, seed=0)
+    fitted = seen.repeat(repeated, 1, 1, 1)
+    fitted = (fitted + torch.randn(fitted.shape, generator=torch.Generator().manual_seed(2)) / 255).clamp(0, 1)
+    front_end.fit(fitted)
+    known = front_end(seen).abs().max()
+    new = torch.cat([pictures(100, seed=1), torch.full((1, 1, HEIGHT, WIDTH), 0.5)])
+    assert front_end(new).abs().max() < 8 * known
+
+
+def pictures(count: int, *, seed: int) -> Tensor:
+    """Coarse random pictures: neighbouring pixels are alike, as in nature."""
+    coarse = torch.rand(count, 1, 5, 9, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(coarse, size=(HEIGHT, WIDTH), mode="bilinear")
+
+
 def test_features_beyond_what_the_frames_hold_are_zero() -> None:
     front_end = VisualFrontEnd(HEIGHT, WIDTH, 20)
-    frames = torch.rand(7, 1, HEIGHT, WIDTH)
-    front_end.fit(frames)
-    assert (front_end(frames)[:, 7:] == 0).all()
-    assert torch.isfinite(front_end(torch.rand(3, 1, HEIGHT, WIDTH))).all()
+    front_end.fit(pictures(7, seed=0))
+    assert (front_end(pictures(30, seed=1))[:, 6:] == 0).all()
+
+
+@pytest.mark.parametrize("frames", [torch.rand(1, 1, HEIGHT, WIDTH), torch.full((9, 1, HEIGHT, WIDTH), 0.3)])
+def test_frames_that_are_all_the_same_are_refused(frames: Tensor) -> None:
+    with pytest.raises(ModelError, match="at least two different frames"):
+        VisualFrontEnd(HEIGHT, WIDTH, 20).fit(frames)
+
+
+def test_mixed_precision_leaves_features_as_they_are() -> None:
+    front_end = VisualFrontEnd(HEIGHT, WIDTH, 8)
+    frames = torch.rand(3, 1, HEIGHT, WIDTH)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = front_end(frames)
+    torch.testing.assert_close(mixed, front_end(frames), rtol=0, atol=0)
 
 
 def test_a_larger_frame_of_the_same_picture_gives_the_same_features() -> None:

@@ -19,9 +19,9 @@ from typing import Any
 from nwb_mivae.outputs import read_json, write_json
 from nwb_mivae.provenance import provenance_record
 from tests.benchmarks.alignment.code import JUDGING, code_digest
+from tests.benchmarks.alignment.designs import DESIGNS, JUDGED
 from tests.benchmarks.alignment.page import write_page
 from tests.benchmarks.alignment.protocol import Settings, judge, latents_path, likeness_of_runs
-from tests.benchmarks.alignment.results import DESIGNS
 from tests.benchmarks.alignment.scales import SCALES, Material, material
 from tests.benchmarks.alignment.scaling import CURVES, point, settings_of_point
 
@@ -100,7 +100,7 @@ def _baselines(prepared: Material, seeds: list[int], out: Path, cebra: bool) -> 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.alignment", description=__doc__.splitlines()[0])
     parser.add_argument("--scale", choices=list(SCALES), default="small")
-    parser.add_argument("--designs", nargs="*", choices=DESIGNS, default=list(DESIGNS))
+    parser.add_argument("--designs", nargs="*", choices=list(DESIGNS), default=list(DESIGNS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of training; the animals stay")
     parser.add_argument("--out", type=Path, required=True, help="folder of results, runs and latents")
     parser.add_argument("--data", type=Path, help="folder of animals and store; by default inside the output folder")
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--baselines", action="store_true", help="measure the baselines that need each animal as well")
     parser.add_argument("--cebra", action="store_true", help="and CEBRA with them (an extra of its own)")
     parser.add_argument("--scaling", action="store_true", help="measure the scaling curve as well")
-    parser.add_argument("--scaling-design", choices=DESIGNS, default="contextual")
+    parser.add_argument("--scaling-design", choices=list(DESIGNS), default=JUDGED)
     parser.add_argument("--page", type=Path, help="Markdown page to write from all results in the output folder")
     return parser
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from nwb_mivae.outputs import whole_file
+from tests.benchmarks.alignment.designs import JUDGED, PUBLISHED
 from tests.benchmarks.alignment.results import Figure, Results
 
 __all__ = ["page", "write_page"]
 
-_JUDGED = "contextual"
-_PUBLISHED = "pooled"
 _PRIVATE = ("running", "arousal", "network")
 _SHARED = ("neural_shared", "stimulus_shared")
 _BLOCKS = {
@@ -120,21 +119,21 @@ def _introduction(results: Results, scale: str) -> str:
 
 def _targets(results: Results) -> str:
     with_context, without = (
-        results.retrieved(_JUDGED, "held_out", name, "top1") for name in ("with_context", "without_context")
+        results.retrieved(JUDGED, "held_out", name, "top1") for name in ("with_context", "without_context")
     )
     of_ideal, trained = (
-        results.retrieved(_JUDGED, group, "with_context", "of_ideal") for group in ("held_out", "trained")
+        results.retrieved(JUDGED, group, "with_context", "of_ideal") for group in ("held_out", "trained")
     )
-    published = results.retrieved(_PUBLISHED, "held_out", "with_context", "top1").mean
+    published = results.retrieved(PUBLISHED, "held_out", "with_context", "top1").mean
     gap = Figure.of(1.0 - b / a for a, b in zip(trained.values, of_ideal.values, strict=True) if a > 0)
-    leaked = max((_leak(results, _JUDGED, "neural_shared", name) for name in _PRIVATE), key=lambda each: each.size)
-    back = _leak(results, _JUDGED, "neural_private", "stimulus")
-    neural, stimulus = (results.decoded(_JUDGED, "with_context", "stimulus_r2", block, "own") for block in _SHARED)
+    leaked = max((_leak(results, JUDGED, "neural_shared", name) for name in _PRIVATE), key=lambda each: each.size)
+    back = _leak(results, JUDGED, "neural_private", "stimulus")
+    neural, stimulus = (results.decoded(JUDGED, "with_context", "stimulus_r2", block, "own") for block in _SHARED)
     rows = [
         _target("top-1 with context / ideal observer", of_ideal, 0.9),
-        _target(f"top-1 without context / `{_PUBLISHED}`", without.over(published), 2.0),
+        _target(f"top-1 without context / `{PUBLISHED}`", without.over(published), 2.0),
         _target("trained minus held-out, of trained, each of its ideal observer", gap, 0.05, at_most=True),
-        _target(f"top-1 with context / `{_PUBLISHED}`", with_context.over(published), 6.0),
+        _target(f"top-1 with context / `{PUBLISHED}`", with_context.over(published), 6.0),
         _target("top-1 with context / best per-animal ridge", with_context.over(results.best_ridge().mean), 1.2),
         _target("R² of `z_xc` with the true stimulus factors, linear", neural, 0.8),
         _target("R² of `z_yc` with the true stimulus factors, linear", stimulus, 0.8),
@@ -144,7 +143,7 @@ def _targets(results: Results) -> str:
         _controls_target(results),
     ]
     return (
-        f"Design `{_JUDGED}`, held-out animals; `{_PUBLISHED}` is the published design, which reads no context. Spread "
+        f"Design `{JUDGED}`, held-out animals; `{PUBLISHED}` is the published design, which reads no context. Spread "
         "of a ratio is that of its numerator.\n\n" + _table(["figure", "target", "measured", ""], rows)
     )
 
@@ -169,17 +168,17 @@ def _scaling_target(results: Results) -> list[str]:
 
 def _controls_target(results: Results) -> list[str]:
     name, target = "controls of retrieval, top-1", "at chance"
-    if _JUDGED not in results.designs:
+    if JUDGED not in results.designs:
         return [name, target, "-", "not measured"]
-    chance = results.retrieved(_JUDGED, "held_out", "with_context", "chance").mean
+    chance = results.retrieved(JUDGED, "held_out", "with_context", "chance").mean
     # Two standard errors of a proportion of the different clips. Seeds see the same clips and are not counted apart.
     clips = sum(
         each["conditions"]["with_context"]["n_clips"]
-        for each in results.designs[_JUDGED][0]["sessions"].values()
+        for each in results.designs[JUDGED][0]["sessions"].values()
         if each["held_out"]
     )
     most = chance + 2.0 * np.sqrt(chance * (1.0 - chance) / clips)
-    found = {control: results.retrieved(_JUDGED, "held_out", control, "top1") for control in _CONTROLS}
+    found = {control: results.retrieved(JUDGED, "held_out", control, "top1") for control in _CONTROLS}
     text = ", ".join(f"{control.replace('_', ' ')} {figure.text(3)}" for control, figure in found.items())
     met = all(figure.mean <= most for figure in found.values())
     return [name, target, f"{text}; chance {chance:.3f}", "met" if met else "**not met**"]

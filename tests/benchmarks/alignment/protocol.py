@@ -18,8 +18,7 @@ from nwb_mivae.evaluation.conditions import condition_metrics, mean_metrics
 from nwb_mivae.evaluation.embedding import Population as Reading
 from nwb_mivae.evaluation.embedding import StimulusEmbedding, embed_session, untrained_module
 from nwb_mivae.inference import session_context
-from nwb_mivae.model import ModelConfiguration, load_module, weights_digest
-from nwb_mivae.model.configuration import Population
+from nwb_mivae.model import load_module, weights_digest
 from nwb_mivae.outputs import read_json, whole_file, write_json
 from nwb_mivae.provenance import provenance_record
 from nwb_mivae.run import Run
@@ -27,6 +26,7 @@ from nwb_mivae.training import TrainingConfiguration, fit
 from tests.benchmarks.alignment.animals import animals_alone
 from tests.benchmarks.alignment.code import JUDGING, TRAINING, code_digest
 from tests.benchmarks.alignment.decoding import decoding, judged_sessions
+from tests.benchmarks.alignment.designs import configuration_of
 from tests.benchmarks.alignment.encoding import clips_of, encoded
 from tests.benchmarks.alignment.generation import (
     generated_by_model,
@@ -69,7 +69,7 @@ class Settings:
         self.design = design
         self.seed = seed
         self.animals = scale.trained if animals is None else animals
-        self.model = ModelConfiguration(population=cast(Population, design))
+        self.model = configuration_of(design)
         self.training = TrainingConfiguration(
             steps=scale.steps if steps is None else steps, seed=seed, validation_clips=0
         )

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from nwb_mivae.outputs import read_json
+from tests.benchmarks.alignment.designs import DESIGNS
 
-__all__ = ["DESIGNS", "Figure", "Results"]
-
-DESIGNS = ("contextual", "coordinates", "pooled")
+__all__ = ["Figure", "Results"]
 
 
 @dataclass(frozen=True)
