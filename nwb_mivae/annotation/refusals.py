@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def refuse_output(source: Path | None, out: Path, *, overwrite: bool) -> None:
             remedy="choose another output path",
             file=out,
         )
-    if out.exists() and not overwrite:
+    if os.path.lexists(out) and not overwrite:  # a link to nothing too has the name
         raise AnnotationError(
             "a file that is already there",
             expected="a new name",

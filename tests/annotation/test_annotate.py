@@ -449,6 +449,9 @@ def test_an_existing_output_is_refused_unless_asked(source: Path, stored: Stored
     assert "already there" in refused(source, stored, out).found
     run(source, stored, out, overwrite=True)
     assert out.read_bytes() != first
+    out.unlink()
+    out.symlink_to("elsewhere.nwb")  # there is nothing at the other end, but the name is taken
+    assert "already there" in refused(source, stored, out).found
 
 
 def test_an_annotated_source_is_refused(source: Path, stored: Stored):
