@@ -401,6 +401,127 @@ def test_data_whose_file_is_missing_is_refused_and_not_copied_as_zeros(tmp_path:
     assert not (tmp_path / "results").exists()
 
 
+def virtual(parent: h5py.Group, name: str, source: str, inside: str, like: h5py.Dataset) -> None:
+    """A dataset whose values are those of one in another file, with the attributes of ``like``."""
+    attributes, layout = dict(like.attrs), h5py.VirtualLayout(like.shape, like.dtype)
+    layout[...] = h5py.VirtualSource(source, inside, shape=like.shape)
+    if name in parent:
+        del parent[name]
+    parent.create_virtual_dataset(name, layout).attrs.update(attributes)
+
+
+def two_files_away(source: Path, way: str) -> str:
+    """Keep data of a source in ``part.h5``, which only another file beside the source names; the path of the data."""
+    with h5py.File(source, "r+") as file, h5py.File(source.parent / "other.h5", "w") as other:
+        traces = file[DFF]["data"]
+        with h5py.File(source.parent / "part.h5", "w") as part:
+            part["x"] = traces[:]
+        if way == "virtual":
+            virtual(other, "y", "part.h5", "x", traces)
+            virtual(file[DFF], "data", "other.h5", "y", traces)
+            return f"{DFF}/data"
+        series = other.create_group("series")
+        series.attrs.update(neurodata_type="TimeSeries", namespace="core", object_id="1", description="", comments="")
+        series["starting_time"] = 0.0
+        series["starting_time"].attrs.update(rate=10.0, unit="seconds")
+        virtual(other, "elsewhere", "part.h5", "x", traces)
+        other["elsewhere"].attrs.update(unit="n.a.")
+        series["data"] = h5py.SoftLink("/elsewhere")
+        file["acquisition/series"] = h5py.ExternalLink("other.h5", "/series")
+        return "acquisition/series/data"
+
+
+@pytest.mark.parametrize("way", ["virtual", "linked"])
+def test_data_two_files_away_comes_along(tmp_path: Path, way: str):
+    (tmp_path / "data").mkdir()
+    source = write_source(tmp_path / "data" / "source.nwb")
+    path = two_files_away(source, way)
+    with h5py.File(source) as file:
+        expected = file[path][:]
+    assert data_outside.data_outside(source).n_bytes >= expected.nbytes
+    with h5py.File(run(source, stored_for(source), tmp_path / "results" / "copy.nwb")) as file:
+        assert not file[path].is_virtual
+        np.testing.assert_array_equal(file[path][:], expected)
+
+
+@pytest.mark.parametrize("way", ["virtual", "linked"])
+def test_data_two_files_away_is_refused_where_the_second_is_missing(tmp_path: Path, way: str):
+    source = write_source(tmp_path / "source.nwb")
+    path = two_files_away(source, way)
+    (tmp_path / "part.h5").unlink()
+    error = refused(source, stored_for(source), tmp_path / "results" / "copy.nwb")
+    assert "x of part.h5, which is not there" in error.found
+    assert error.object_path == path
+    assert not (tmp_path / "results").exists()
+
+
+def test_virtual_data_of_a_dataset_of_the_same_file_that_is_missing_is_refused(tmp_path: Path):
+    source = write_source(tmp_path / "source.nwb")
+    with h5py.File(source, "r+") as file:
+        file["y"] = file[DFF]["data"][:]
+        virtual(file[DFF], "data", ".", "y", file[DFF]["data"])
+    assert data_outside.data_outside(source).n_bytes
+    with h5py.File(source, "r+") as file:
+        del file["y"]
+    assert "y of ." in refused(source, stored_for(source)).found
+
+
+def test_links_and_virtual_data_in_circles_end(tmp_path: Path):
+    for one, other in (("a.h5", "b.h5"), ("b.h5", "a.h5")):
+        with h5py.File(tmp_path / one, "w") as file:
+            file["x"] = np.zeros(5)
+            virtual(file, "v", other, "v", file["x"])
+            file["other"] = h5py.ExternalLink(other, "/")
+            file["self"] = h5py.SoftLink("/")
+            file["gone"] = h5py.ExternalLink("gone.h5", "/")
+    # Of each file the virtual dataset, and of the other the plain one.
+    assert data_outside.data_outside(tmp_path / "a.h5") == (True, 3 * 5 * 8)
+
+
+def test_a_moved_virtual_dataset_is_found_by_the_name_of_its_file(tmp_path: Path):
+    (tmp_path / "old").mkdir()
+    with h5py.File(tmp_path / "old" / "part.h5", "w") as part, h5py.File(tmp_path / "old" / "a.h5", "w") as file:
+        part["x"] = np.arange(5)
+        virtual(file, "v", str(tmp_path / "old" / "part.h5"), "x", part["x"])
+    (tmp_path / "old").rename(tmp_path / "new")
+    with h5py.File(tmp_path / "new" / "a.h5") as file:
+        assert list(file["v"]) == list(range(5))
+    assert data_outside.data_outside(tmp_path / "new" / "a.h5").n_bytes == 5 * 8
+
+
+def test_a_file_of_the_name_that_lacks_the_dataset_is_the_one_that_hdf5_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "first").mkdir()
+    with h5py.File(tmp_path / "first" / "part.h5", "w"), h5py.File(tmp_path / "part.h5", "w") as part:
+        part["x"] = np.arange(1, 5)
+        with h5py.File(tmp_path / "first" / "a.h5", "w") as file:
+            virtual(file, "v", "part.h5", "x", part["x"])
+    monkeypatch.chdir(tmp_path)
+    with h5py.File(tmp_path / "first" / "a.h5") as file:
+        assert not file["v"][:].any()
+    with pytest.raises(AnnotationError, match=r"x of part\.h5"):
+        data_outside.data_outside(tmp_path / "first" / "a.h5")
+
+
+TEXT = np.dtype([("number", "i4"), ("inner", [("text", h5py.string_dtype())])])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array(["a", "bb"], dtype=h5py.string_dtype()), np.array([(1, ("x",)), (2, ("yy",))], dtype=TEXT)],
+    ids=["texts", "texts in a table"],
+)
+def test_virtual_texts_come_along(tmp_path: Path, values: np.ndarray):
+    with h5py.File(tmp_path / "part.h5", "w") as part, h5py.File(tmp_path / "a.h5", "w") as file:
+        part["x"] = values
+        virtual(file, "v", "part.h5", "x", part["x"])
+    with h5py.File(tmp_path / "a.h5") as file, h5py.File(tmp_path / "copy.h5", "w") as copy:
+        data_outside.copy_values(file["v"], copy, "v")
+        assert copy["v"].dtype == file["v"].dtype
+        assert copy["v"][:].tolist() == file["v"][:].tolist()
+
+
 # --- refusals -----------------------------------------------------------------------------------------------------
 
 
