@@ -34,8 +34,7 @@ from nwb_mivae.annotation.snapshot import Snapshot
 from nwb_mivae.annotation.source_objects import source_objects
 from nwb_mivae.archive import is_address, is_remote
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
-from nwb_mivae.outputs import refuse_without_space, reserve_space, sha256_of_file
-from nwb_mivae.sessions.zarr_folder import digest_of_folder
+from nwb_mivae.outputs import refuse_without_space, reserve_space
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution, SessionSubpopulations
@@ -190,7 +189,8 @@ def _write_copy(
         refuse_output(source, target, overwrite=overwrite)
         needed = before.n_bytes + data_outside(source).n_bytes + _added_bytes(results)
         refuse_without_space(target, needed)
-        part = part_of_session(opened, results.stored, digest=_digest(source))
+        before = before.with_contents(source)
+        part = part_of_session(opened, results.stored, digest=before.contents)
         with _refusing(opened.location, "a file that results cannot be added to"):
             _add(opened, results, part, name, "copy", backend)
             keep_external_files(opened, source, target)
@@ -212,7 +212,8 @@ def _append(source: Path, results: Results, backend: Backend, name: str | None) 
     # What can be refused is refused before a large file is copied.
     with _opened(str(source)) as opened:
         name = _name_in(opened, name, results)
-        part = part_of_session(opened, results.stored, digest=_digest(source))
+        before = before.with_contents(source)
+        part = part_of_session(opened, results.stored, digest=before.contents)
     added_bytes = _added_bytes(results)
     with (
         copy_to_change(source, before, backend, added_bytes=added_bytes) as beside,
@@ -249,7 +250,9 @@ def _write_companion(
     needed = _added_bytes(results)
     refuse_without_space(target, needed)
     with _opened(location) as opened:
-        part = part_of_session(opened, results.stored, digest="" if source is None else _digest(source))
+        if source is not None and before is not None:
+            before = before.with_contents(source)
+        part = part_of_session(opened, results.stored, digest=before.contents if before is not None else "")
         with _refusing(opened.location, "a file that no companion can be made for", opened):
             nwbfile, objects = make_companion(opened, results, part=part, name=name, backend=backend)
             add_results(
@@ -399,11 +402,6 @@ def _place(location: str, out: str | PathLike[str] | None, name: str, form: Form
 
 def _is_zarr(folder: Path) -> bool:
     return folder.suffix == ".zarr" or any((folder / name).exists() for name in (".zgroup", "zarr.json"))
-
-
-def _digest(source: Path) -> str:
-    """That of the file or Zarr folder, as the clip store has it."""
-    return digest_of_folder(source) if source.is_dir() else sha256_of_file(source)
 
 
 def _added_bytes(results: Results) -> int:

@@ -18,7 +18,8 @@ import pytest
 from nwbinspector import Importance, inspect_nwbfile
 from pynwb import NWBHDF5IO
 
-from nwb_mivae.annotation import annotate, annotated_name, annotation_names, data_outside, read_annotations
+from nwb_mivae.annotation import annotate, annotated_name, annotation_names, data_outside, read_annotations, snapshot
+from nwb_mivae.annotation.file_part import part_of_session
 from nwb_mivae.errors import AnnotationError, OutputError, SessionError
 from nwb_mivae.inference.latents import BLOCKS
 from nwb_mivae.outputs import sha256_of_file
@@ -547,6 +548,19 @@ def test_a_changed_source_is_refused(source: Path, stored: Stored):
     assert error.expected == stored.source["sha256"]
 
 
+@pytest.mark.parametrize("form", ["copy", "companion", "append"])
+def test_a_source_that_is_only_touched_meanwhile_is_not_refused(
+    source: Path, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+):
+    def touching(*args: Any, **more: Any) -> Any:
+        (tmp_path / "another_name.nwb").hardlink_to(source)
+        return part_of_session(*args, **more)
+
+    monkeypatch.setitem(annotate.__globals__, "part_of_session", touching)
+    out = annotate(source, latents=latents_for(stored), stored=stored, model=model_record(), form=form)
+    assert annotation_names(out) == ["mivae"]
+
+
 def test_a_source_without_a_known_digest_is_told_by_its_object_id(source: Path, stored: Stored, tmp_path: Path):
     """A session that was read from a server: any file would fit, and results of one animal come to another's file."""
     with h5py.File(source) as file:
@@ -897,7 +911,7 @@ def test_results_read_the_same_without_the_extension(source: Path, stored: Store
 def test_a_name_too_long_for_the_disk_is_refused_before_the_source_is_read_through(
     source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sys.modules[annotate.__module__], "_digest", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(snapshot, "_digest", lambda path: pytest.fail(f"{path} was read"))
     for out in (source.parent / ("a" * 300 + ".nwb"), None):
         with pytest.raises(OutputError, match="too long") as refusal:
             run(source, stored, out or source.parent, name="a" * 300)
@@ -908,7 +922,7 @@ def test_a_name_too_long_for_the_disk_is_refused_before_the_source_is_read_throu
 def test_missing_space_is_said_before_the_source_is_read_through(
     source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch, form: Any
 ):
-    monkeypatch.setattr(sys.modules[annotate.__module__], "_digest", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(snapshot, "_digest", lambda path: pytest.fail(f"{path} was read"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: Namespace(free=1000))
     with pytest.raises(OutputError, match="MB free on the disk"):
         run(source, stored, source.parent / "out.nwb", form=form)
