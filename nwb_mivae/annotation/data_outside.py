@@ -48,6 +48,8 @@ def is_outside(data: Any) -> bool:
 def data_outside(source: Path) -> DataOutside:
     """Find what a source keeps in other files, and these again in others; nothing in a Zarr folder.
 
+    Of virtual datasets over numbered files (``%b`` in the name) the files are not looked for: there may be any number.
+
     Raises
     ------
     AnnotationError
