@@ -128,9 +128,9 @@ class _StorageSession(prompt.PromptSession):
 
     def __init__(self, stopped: threading.Event) -> None:
         super().__init__()
-        self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._connections = _Connections(stopped)
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _WatchedAdapter(self._connections, stopped))
+            self.mount(scheme, _WatchedAdapter(self._connections))
 
     def patience(self, n_bytes: int) -> tuple[float, float]:
         """For the answer to a part: as long as a line that is just fast enough takes for it, within bounds.
@@ -143,30 +143,59 @@ class _StorageSession(prompt.PromptSession):
 
     def hang_up(self) -> None:
         """Break all connections, so that nobody waits for an answer any more."""
-        for sock in [connection.sock for connection in list(self._connections)]:
+        self._connections.hang_up()
+
+
+class _Connections:
+    """The connections of a session that are in use, of which requests knows none; no new ones once it is stopped."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self._known: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._changing = threading.Lock()
+
+    def refuse_if_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise _StoppedError
+
+    def add(self, connection: HTTPConnection) -> None:
+        with self._changing:
+            self._known.add(connection)
+
+    def hang_up(self) -> None:
+        with self._changing:
+            known = list(self._known)
+        for sock in [connection.sock for connection in known]:
             if sock is not None:
                 with suppress(OSError):  # closed meanwhile
-                    sock.shutdown(socket.SHUT_RDWR)
+                    # The line itself, below encryption (and below that of a proxy): Python's own encrypted socket
+                    # forgets first that it is one, and who waits for it would send the rest in the clear.
+                    socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
 
 
 class _WatchedAdapter(prompt.PromptAdapter):
-    """Remembers its connections: requests knows none of those that are in use."""
+    """Tells of its connections."""
 
-    def __init__(self, connections: weakref.WeakSet[HTTPConnection], stopped: threading.Event) -> None:
+    def __init__(self, connections: _Connections) -> None:
         super().__init__(max_retries=prompt.few_retries())
-        self._connections, self._stopped = connections, stopped
+        self._connections = connections
 
     def get_connection_with_tls_context(self, *args: Any, **settings: Any) -> Any:
         pool = super().get_connection_with_tls_context(*args, **settings)
         if "ConnectionCls" not in vars(pool):  # not one that was given out before
-            connections, stopped, plain = self._connections, self._stopped, pool.ConnectionCls
+            connections, plain = self._connections, pool.ConnectionCls
 
             class Watched(plain):  # type: ignore[misc, valid-type]
                 def connect(self) -> None:
-                    if stopped.is_set():
-                        raise _StoppedError
+                    connections.refuse_if_stopped()
                     super().connect()
                     connections.add(self)
+                    # Stopped before it was known, nobody hung it up.
+                    try:
+                        connections.refuse_if_stopped()
+                    except _StoppedError:
+                        self.close()
+                        raise
 
             pool.ConnectionCls = Watched
         return pool

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from nwb_mivae.archive import (
     InterruptedUploadError,
@@ -23,7 +28,7 @@ from nwb_mivae.archive import (
     upload_files,
 )
 from nwb_mivae.archive.client import ArchiveClient
-from nwb_mivae.archive.upload_parts import _StorageSession
+from nwb_mivae.archive.upload_parts import _Connections, _StoppedError, _StorageSession
 from nwb_mivae.errors import ArchiveError
 from tests.archive.stub_uploads import TOKEN, StubUploads
 
@@ -249,6 +254,83 @@ def test_nobody_who_stops_waits_for_an_answer(
     with pytest.raises(InterruptedUploadError, match="status 403"):
         upload_files(plan_of(draft, files[:1]))
     assert time.monotonic() - began < 10
+
+
+class Line:
+    """A connection, as hanging up sees it."""
+
+    def __init__(self, sock: Any = None) -> None:
+        self.sock = sock
+
+
+def test_connections_may_be_made_while_others_are_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    connections = _Connections(threading.Event())
+    keep = [Line() for _ in range(100)]
+    for line in keep:
+        connections.add(line)  # type: ignore[arg-type]
+    done, failed = threading.Event(), []
+
+    def add() -> None:
+        while not done.is_set():
+            keep.append(Line())
+            connections.add(keep[-1])  # type: ignore[arg-type]
+            if len(keep) > 200:
+                del keep[100:]
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=add) for _ in range(3)]
+    try:
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            try:
+                connections.hang_up()
+            except RuntimeError as problem:
+                failed.append(problem)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(before)
+    assert failed == []
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+def test_an_encrypted_line_is_hung_up_and_stays_encrypted(through_proxy: bool) -> None:
+    near, far = socket.socketpair()
+    encrypted = ssl.create_default_context().wrap_socket(
+        near, server_hostname="archive.org", do_handshake_on_connect=False
+    )
+    # Encryption inside the encryption of a proxy is no socket itself.
+    line = Line(SimpleNamespace(socket=encrypted) if through_proxy else encrypted)
+    connections = _Connections(threading.Event())
+    connections.add(line)  # type: ignore[arg-type]
+    with encrypted, far:
+        layer = encrypted._sslobj
+        connections.hang_up()
+        assert encrypted._sslobj is layer
+        assert far.recv(1) == b""
+
+
+def test_a_connection_that_is_made_while_all_are_hung_up_is_closed(
+    draft: StubUploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = threading.Event()
+    made: list[HTTPConnection] = []
+    connect = HTTPConnection.connect
+
+    def slowly(self: HTTPConnection) -> None:
+        connect(self)
+        made.append(self)
+        stopped.set()  # and all that is known is hung up now
+
+    monkeypatch.setattr(HTTPConnection, "connect", slowly)
+    with _StorageSession(stopped) as session, pytest.raises(_StoppedError):
+        session.get(draft.url)
+    (connection,) = made
+    assert connection.sock is None
 
 
 def test_what_was_said_of_the_draft_is_told_after_a_failure(draft: StubUploads, files: list[LocalFile]) -> None:
