@@ -64,6 +64,12 @@ class InterruptedUploadError(ArchiveError):
         error.uploaded, error.missing, error.changes = tuple(uploaded), tuple(missing), tuple(changes)
         return error
 
+    def after(self, change: str) -> InterruptedUploadError:
+        """The same, where something was changed in the archive before the upload began."""
+        error = type(self)(f"{self.found}. {change}", expected=self.expected, remedy=self.remedy, file=self.file)
+        error.uploaded, error.missing, error.changes = self.uploaded, self.missing, (change, *self.changes)
+        return error
+
     def as_dict(self) -> dict[str, Any]:
         return {
             **super().as_dict(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,7 @@ from nwb_mivae.annotation.schema import KNOWN_SCHEMA
 from nwb_mivae.archive import (
     Address,
     Asset,
+    InterruptedUploadError,
     UploadPlan,
     check_token,
     create_dandiset,
@@ -247,23 +249,48 @@ def publish(
     OutputError
         If the folder cannot be written; nothing was sent then, and no dandiset made.
     InterruptedUploadError
-        If the upload stops on its way; the error says what is up, and a new plan goes on.
+        If something fails after a dandiset was made, or the upload stops on its way; the error says so and what is
+        up, and a new plan goes on.
     """
     upload = plan.upload
     check_token(upload.instance)
     for planned in upload.files:
         lay_out(planned.local, plan.folder, replace=plan.replace)
-    if plan.title is not None:
-        created = create_dandiset(plan.title, upload.metadata, instance=upload.instance)
-        if note is not None:
-            note(f"Dandiset {created} was made")
-        # From here on the folder says which one it is, so that the same command goes on with it.
-        write_description(plan.folder, upload.metadata, created, upload.instance)
-        files = [planned.local for planned in upload.files]
-        upload = plan_upload(files, created, metadata=upload.metadata, instance=upload.instance)
-    write_description(plan.folder, upload.metadata, str(upload.dandiset), upload.instance)
-    assets = upload_files(upload, progress=progress, finished=finished, note=note)
+    with ExitStack() as stack:
+        if plan.title is not None:
+            created = create_dandiset(plan.title, upload.metadata, instance=upload.instance)
+            stack.enter_context(_telling_of(created, upload))
+            if note is not None:
+                note(_made(created))
+            # From here on the folder says which one it is, so that the same command goes on with it.
+            write_description(plan.folder, upload.metadata, created, upload.instance)
+            files = [planned.local for planned in upload.files]
+            upload = plan_upload(files, created, metadata=upload.metadata, instance=upload.instance)
+        write_description(plan.folder, upload.metadata, str(upload.dandiset), upload.instance)
+        assets = upload_files(upload, progress=progress, finished=finished, note=note)
     return Publication(dataclasses.replace(plan, title=None, upload=upload), tuple(assets))
+
+
+def _made(created: str) -> str:
+    return f"Dandiset {created} was made"
+
+
+@contextmanager
+def _telling_of(created: str, upload: UploadPlan) -> Iterator[None]:
+    """Say of whatever fails from now on that a dandiset was made."""
+    try:
+        yield
+    except InterruptedUploadError as problem:
+        raise problem.after(_made(created)) from problem
+    except NwbMivaeError as problem:
+        raise InterruptedUploadError.of(
+            problem,
+            at="the new dandiset",
+            uploaded=(),
+            missing=[planned.local.path for planned in upload.files],
+            changes=(_made(created),),
+            address=problem.file or str(upload.instance),
+        ) from problem
 
 
 def _refuse_unnamed(dandiset: str | None, title: str | None) -> None:

@@ -288,6 +288,36 @@ def test_control_c_says_that_a_dandiset_was_made(
     assert "Dandiset 000321 was made" in json.loads(result.stdout)["remedy"]
 
 
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/blobs/"), ("GET", "/versions/draft/")])
+def test_a_failure_says_that_a_dandiset_was_made(
+    draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    with StubUploads(None) as archive:
+        monkeypatch.setenv(archive.token_variable, TOKEN)
+        archive.fail(method, path, 403)
+        result = call(annotated, "--new", "--title", "T", "--instance", archive.url, "--json")
+    assert result.exit_code == 3, result.output
+    said = json.loads(result.stdout)
+    assert "Dandiset 000321 was made" in said["found"]
+    assert said["changes"][0] == "Dandiset 000321 was made"
+    assert said["missing"] == [PATH]
+
+
+def test_a_folder_that_cannot_be_written_after_a_dandiset_was_made_is_no_reason_to_keep_quiet_of_it(
+    draft: StubUploads, annotated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OutputError("no space left on the disk", file="folder")
+
+    monkeypatch.setattr("nwb_mivae.pipeline.publication.write_description", refuse)
+    with StubUploads(None) as archive:
+        monkeypatch.setenv(archive.token_variable, TOKEN)
+        result = call(annotated, "--new", "--title", "T", "--instance", archive.url)
+    assert result.exit_code == 3, result.output
+    assert "no space left" in result.stderr
+    assert "Dandiset 000321 was made" in result.stderr
+
+
 def a_zarr_folder(place: Path) -> Path:
     place.mkdir()
     (place / ".zgroup").write_text("{}")
