@@ -13,8 +13,8 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -29,6 +29,7 @@ __all__ = [
     "can_exchange",
     "exchange",
     "flush_to_disk",
+    "locked",
     "read_json",
     "refuse_long_name",
     "refuse_without_space",
@@ -55,11 +56,16 @@ _LONGEST_STEM = 180
 
 
 @contextmanager
-def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
+def whole_file(
+    target: str | PathLike[str], *, overwrite: bool = True, before_placing: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
     """Give a path beside ``target`` to write to; rename it into place only if the block succeeds.
 
     The temporary name keeps the suffix of ``target`` (some writers choose their format by it) and starts with a dot.
     What a program of this machine left under such a name when it was killed is removed.
+
+    ``before_placing`` is called with the path beside, whole and on the disk, right before it is renamed; if it raises,
+    ``target`` stays as it is.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
     """
     target = Path(target)
     refuse_long_name(target)
-    if not overwrite and target.exists():
+    if not overwrite and os.path.lexists(target):
         raise _already_there(target, "file")
     if target.is_dir():
         raise OutputError(
@@ -87,6 +93,8 @@ def whole_file(target: str | PathLike[str], *, overwrite: bool = True) -> Iterat
             if beside.stat().st_nlink == 1:  # a link is to a file of somebody's, in which nothing was reserved
                 os.truncate(beside, beside.stat().st_size)  # gives back what was reserved and not needed
             flush_to_disk(beside)
+            if before_placing is not None:
+                before_placing(beside)
             if overwrite:
                 os.replace(beside, target)
             else:
@@ -118,12 +126,15 @@ def _already_there(target: Path, what: str) -> OutputError:
 
 
 @contextmanager
-def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def whole_directory(
+    target: str | PathLike[str], *, overwrite: bool = False, before_placing: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
     """Give a folder beside ``target`` to fill; rename it into place only if the block succeeds.
 
     With ``overwrite`` an existing folder changes places with the new one and is removed then. Where the system cannot
     exchange two folders at once (:func:`can_exchange`) it is moved aside first, and removed after the new one is in
     place. A program that is killed between the two leaves it aside, where :func:`restore_replaced` finds it.
+    ``before_placing`` is that of :func:`whole_file`.
 
     Raises
     ------
@@ -134,9 +145,9 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
     target = Path(target)
     refuse_long_name(target)
     restore_replaced(target)
-    if not overwrite and target.exists():
+    if not overwrite and os.path.lexists(target):
         raise _already_there(target, "folder")
-    if target.exists() and not target.is_dir():
+    if os.path.lexists(target) and not target.is_dir():
         raise OutputError(
             "a file where a folder is to be written",
             expected="a new name, or that of a folder",
@@ -151,6 +162,8 @@ def whole_directory(target: str | PathLike[str], *, overwrite: bool = False) -> 
             for path in beside.rglob("*"):
                 flush_to_disk(path)
             flush_to_disk(beside)
+            if before_placing is not None:
+                before_placing(beside)
             if not overwrite or not target.exists():
                 _put_folder_where_nothing_is(beside, target)
             elif not exchange(beside, target):
@@ -363,8 +376,12 @@ def _mark() -> str:
 
 
 def _stem_beside(target: Path) -> str:
-    """The stem, cut so that a mark can stand behind it."""
-    return os.fsencode(target.stem)[:_LONGEST_STEM].decode(errors="ignore")
+    """The stem, cut so that a mark can stand behind it; a digest tells it from others that begin alike then."""
+    stem = os.fsencode(target.stem)
+    if len(stem) <= _LONGEST_STEM:
+        return target.stem
+    digest = hashlib.sha256(stem).hexdigest()[:16]
+    return f"{stem[: _LONGEST_STEM - 17].decode(errors='ignore')}-{digest}"
 
 
 @cache
@@ -412,6 +429,21 @@ def _is_locked(path: Path) -> bool:
     except OSError:  # a folder, or a file system without locks
         return False
     return False
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other program or thread is in such a block with the same ``path``, a file for this that stays.
+
+    Where the system or the file system has no locks, or the file cannot be made, nobody waits.
+    """
+    with ExitStack() as stack:
+        if sys.platform != "win32":
+            with suppress(OSError):
+                # Over a network only a file that is open for writing can be locked, and no folder.
+                stream = stack.enter_context(open(path, "ab"))
+                fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def flush_to_disk(path: Path) -> None:

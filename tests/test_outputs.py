@@ -11,8 +11,10 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from nwb_mivae import outputs
 from nwb_mivae.errors import OutputError
 from nwb_mivae.outputs import (
     can_exchange,
+    locked,
     read_json,
     refuse_without_space,
     reserve_space,
@@ -87,6 +90,43 @@ def test_a_file_is_replaced_only_where_that_was_asked_for(tmp_path: Path) -> Non
     with whole_file(target) as beside:
         beside.write_text("after")
     assert target.read_text() == "after"
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_directory])
+def test_a_link_to_nothing_is_refused_before_anything_is_written(tmp_path: Path, whole: Any) -> None:
+    target = tmp_path / "result"
+    target.symlink_to(tmp_path / "gone")
+    with pytest.raises(OutputError, match="already there"), whole(target, overwrite=False):
+        pytest.fail("nothing should be written")
+    assert target.is_symlink()
+
+
+def test_a_link_to_nothing_is_no_folder_to_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tmp_path / "gone")
+    with pytest.raises(OutputError, match="file where a folder"), whole_directory(tmp_path / "model", overwrite=True):
+        pytest.fail("nothing should be written")
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_directory])
+def test_the_last_look_before_something_is_placed_may_keep_it_from_that(tmp_path: Path, whole: Any) -> None:
+    target, seen = tmp_path / "result", []
+
+    def look(beside: Path) -> None:
+        seen.append((target.exists(), beside.exists()))
+        if len(seen) > 1:
+            raise OutputError("changed meanwhile")
+
+    with whole(target, overwrite=True, before_placing=look) as beside:
+        beside.touch()
+    first = target.stat().st_ino
+    with (
+        pytest.raises(OutputError, match="changed meanwhile"),
+        whole(target, overwrite=True, before_placing=look) as beside,
+    ):
+        beside.touch()
+    assert seen == [(False, True), (True, True)]
+    assert target.stat().st_ino == first
+    assert _names(tmp_path) == {"result"}
 
 
 def test_a_block_that_writes_nothing_is_refused(tmp_path: Path) -> None:
@@ -227,6 +267,23 @@ def test_a_folder_that_a_killed_program_was_replacing_comes_back(tmp_path: Path,
     assert not [name for name in _names(tmp_path) if "replaced" in name]
     with pytest.raises(OutputError, match="already there"), whole_directory(target):
         pass
+
+
+def test_a_folder_of_a_long_name_is_not_taken_for_another_that_begins_like_it(tmp_path: Path) -> None:
+    one, other = (tmp_path / f"{'s' * 190}_desc-{name}.nwb.zarr" for name in ("mivae", "mivae-2"))
+    one.mkdir()
+    (one / "before.txt").write_text("before")
+    process = multiprocessing.get_context("fork").Process(target=_killed_while_replacing, args=(one, "before"))
+    process.start()
+    process.join()
+    assert not one.exists()
+    restore_replaced(other)
+    assert not other.exists()
+    other.mkdir()
+    restore_replaced(other)
+    restore_replaced(one)
+    assert _names(one) == {"before.txt"}
+    assert _names(other) == set()
 
 
 def test_a_folder_that_a_living_program_is_replacing_is_left_to_it(tmp_path: Path) -> None:
@@ -414,3 +471,21 @@ def test_files_that_are_not_json_are_refused(tmp_path: Path, content: bytes | No
     with pytest.raises(OutputError, match="cannot be read") as refusal:
         read_json(tmp_path / "a.json")
     assert refusal.value.file == str(tmp_path / "a.json")
+
+
+def test_only_one_is_in_a_locked_block(tmp_path: Path) -> None:
+    inside = threading.Event()
+
+    def enter() -> None:
+        with locked(tmp_path / ".lock"):
+            inside.set()
+
+    with locked(tmp_path / ".lock"):
+        other = threading.Thread(target=enter)
+        other.start()
+        assert not inside.wait(0.3)
+    assert inside.wait(10)
+    other.join()
+    # Where the file cannot be made, as in a folder that may only be read, the work is done without a lock.
+    with locked(tmp_path / "missing" / ".lock"):
+        pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
@@ -61,7 +62,9 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
+    def whole(
+        self, target: str | PathLike[str], *, overwrite: bool, before_placing: Callable[[Path], None] | None = None
+    ) -> AbstractContextManager[Path]:
         """Give a path beside ``target`` to write to; it takes the place of ``target`` only if the block succeeds.
 
         See :func:`nwb_mivae.outputs.whole_file` and :func:`nwb_mivae.outputs.whole_directory`.
@@ -103,9 +106,11 @@ class HDF5Backend(Backend):
             reserve_space(path, n_bytes)
             writing.export(src_io=source_io, nwbfile=nwbfile, write_args={"link_data": link_data})
 
-    def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
+    def whole(
+        self, target: str | PathLike[str], *, overwrite: bool, before_placing: Callable[[Path], None] | None = None
+    ) -> AbstractContextManager[Path]:
         """One file."""
-        return whole_file(target, overwrite=overwrite)
+        return whole_file(target, overwrite=overwrite, before_placing=before_placing)
 
 
 class ZarrBackend(Backend):
@@ -155,9 +160,11 @@ class ZarrBackend(Backend):
         with self.open(path, "w") as writing:
             writing.export(src_io=source_io, container=nwbfile, write_args={"link_data": False})
 
-    def whole(self, target: str | PathLike[str], *, overwrite: bool) -> AbstractContextManager[Path]:
+    def whole(
+        self, target: str | PathLike[str], *, overwrite: bool, before_placing: Callable[[Path], None] | None = None
+    ) -> AbstractContextManager[Path]:
         """One folder."""
-        return whole_directory(target, overwrite=overwrite)
+        return whole_directory(target, overwrite=overwrite, before_placing=before_placing)
 
 
 def backend_named(name: str) -> Backend:

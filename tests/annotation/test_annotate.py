@@ -589,6 +589,13 @@ def test_an_existing_output_is_refused_unless_asked(source: Path, stored: Stored
     assert "already there" in refused(source, stored, out).found
 
 
+def test_a_link_to_nothing_as_output_is_refused_unless_asked(source: Path, stored: Stored, tmp_path: Path):
+    (tmp_path / "link.nwb").symlink_to(tmp_path / "gone.nwb")
+    assert "already there" in refused(source, stored, tmp_path / "link.nwb").found
+    assert run(source, stored, tmp_path / "link.nwb", overwrite=True).is_file()
+    assert not (tmp_path / "gone.nwb").exists()
+
+
 def test_an_annotated_source_is_refused(source: Path, stored: Stored):
     out = run(source, stored)
     error = refused(out, stored_for(out))
