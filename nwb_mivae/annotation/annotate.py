@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from os import PathLike, fspath
@@ -66,6 +66,7 @@ def annotate(
     backend: BackendName = "hdf5",
     name: str | None = None,
     overwrite: bool = False,
+    before_placing: Callable[[Path], None] | None = None,
 ) -> Path:
     """Add the results of a session to NWB, in one of three forms.
 
@@ -132,6 +133,9 @@ def annotate(
         has one, the next free of ``mivae_2``, ``mivae_3``, ...
     overwrite : bool
         Replace ``out`` if it exists. Results inside a file are never replaced.
+    before_placing : callable, optional
+        Given the path of a copy or a companion that is whole and on the disk, right before it is renamed to ``out``; if
+        it raises, ``out`` stays as it is.
 
     Returns
     -------
@@ -166,8 +170,8 @@ def annotate(
     if chosen == "append":
         return _append(Path(location), results, writing, name)
     if chosen == "copy":
-        return _write_copy(location, out, results, writing, name, overwrite=overwrite)
-    return _write_companion(location, out, results, writing, name, overwrite=overwrite)
+        return _write_copy(location, out, results, writing, name, overwrite=overwrite, before_placing=before_placing)
+    return _write_companion(location, out, results, writing, name, overwrite=overwrite, before_placing=before_placing)
 
 
 def _write_copy(
@@ -178,6 +182,7 @@ def _write_copy(
     name: str | None,
     *,
     overwrite: bool,
+    before_placing: Callable[[Path], None] | None,
 ) -> Path:
     source = Path(location)
     refuse_open_elsewhere(source, to_change=False)
@@ -197,7 +202,7 @@ def _write_copy(
             decode_texts(opened)
         # Only the file is a new object. Its parts keep their ids: they are the same ROIs, presentations and traces.
         opened.nwbfile.generate_new_id(recurse=False)
-        with backend.whole(target, overwrite=overwrite) as beside:
+        with backend.whole(target, overwrite=overwrite, before_placing=before_placing) as beside:
             with _refusing(opened.location, "a file that pynwb cannot export"):
                 backend.export(opened.io, opened.nwbfile, beside, n_bytes=needed)
             before.refuse_change(source)
@@ -236,6 +241,7 @@ def _write_companion(
     name: str | None,
     *,
     overwrite: bool,
+    before_placing: Callable[[Path], None] | None,
 ) -> Path:
     from nwb_mivae.annotation.companion import make_companion
     from nwb_mivae.annotation.objects import add_results
@@ -265,7 +271,7 @@ def _write_companion(
                 backend=backend,
                 location=opened.location,
             )
-        with backend.whole(target, overwrite=overwrite) as beside:
+        with backend.whole(target, overwrite=overwrite, before_placing=before_placing) as beside:
             with (
                 _refusing(opened.location, "a companion that pynwb cannot write", opened),
                 backend.open(beside, "w") as writing,

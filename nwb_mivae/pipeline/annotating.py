@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +15,7 @@ from nwb_mivae.annotation import annotate as write_annotation
 from nwb_mivae.annotation.annotate import chosen_form, names_for_output
 from nwb_mivae.annotation.names import checked_name
 from nwb_mivae.annotation.results import Results
+from nwb_mivae.annotation.snapshot import Snapshot
 from nwb_mivae.archive import is_address, is_remote
 from nwb_mivae.attribution import SessionAttribution, SessionSubpopulations
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
@@ -113,11 +116,12 @@ def annotate(
                 source = _source_of(results.stored, str(file["path"]), source_folder, form)
                 chosen = chosen_form(source, None, form)
                 folders = [folder, folder / key, folder / key / str(number)]
-                if chosen == "append":
-                    place = None
-                else:
+                place = recorded = None
+                if chosen != "append":
                     wanted = _wanted(source, file, results, form=chosen, name=name)
                     place = _place(source, folders, wanted, outputs, backend, note)
+                    names = [*(each.name for each in written), place.path.name]
+                    recorded = partial(_record, outputs, place, names)
                 path = write_annotation(
                     source,
                     None if place is None else place.path,
@@ -131,10 +135,12 @@ def annotate(
                     form=chosen,
                     backend=backend,
                     name=name if place is None else place.contents.name,
-                    overwrite=place is not None and place.replaces,
+                    overwrite=place is not None and place.replaces is not None,
+                    before_placing=recorded,
                 )
                 written.append(path)
-                outputs.add(path, None if place is None else place.contents, files=[each.name for each in written])
+                if place is None:
+                    outputs.add_appended(files=[each.name for each in written])
             except NwbMivaeError as problem:
                 refused.append(problem)
     if progress is not None:
@@ -152,11 +158,15 @@ def _wanted(
 
 
 class _Place(NamedTuple):
-    """Where an output goes, what it holds, and whether one of the same contents is there to be replaced."""
+    """Where an output goes, what it holds, and the one of the same contents that is there to be replaced, if one is."""
 
     path: Path
     contents: Contents
-    replaces: bool
+    replaces: Snapshot | None
+
+
+def _record(outputs: AnnotatedOutputs, place: _Place, files: list[str], beside: Path) -> None:
+    outputs.add(place.path, place.contents, beside=beside, replaces=place.replaces, files=files)
 
 
 def _place(
@@ -175,13 +185,16 @@ def _place(
     for contents in wanted:
         file_name = annotated_name(source, name=contents.name, form=contents.form, backend=backend)
         for path in (folder / file_name for folder in folders):
-            taken = os.path.lexists(path)
-            why = outputs.why_kept(path, contents) if taken else None
+            # Looked at before it is read: what changes it while the output is written shows at the end.
+            there = None
+            with suppress(OSError):
+                there = Snapshot.of(path)
+            why = outputs.why_kept(path, contents) if os.path.lexists(path) else None
             if why is None:
                 for other, reason in kept.items():
                     if note is not None:
                         note(f"{other} stays as it is: {reason}. The results go to {path}.")
-                return _Place(path, contents, taken)
+                return _Place(path, contents, there)
             kept[path] = why
             known = outputs.contents(path)
             if known is None or known.source == contents.source:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nwb_mivae.clips import ClipStore, Split
 from nwb_mivae.errors import ModelError, OutputError, StoreError
 from nwb_mivae.model import load_module, weights_digest
-from nwb_mivae.outputs import read_json, restore_replaced, write_json
+from nwb_mivae.outputs import locked, read_json, restore_replaced, write_json
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.provenance import provenance_record
 from nwb_mivae.run import Run
@@ -22,14 +23,30 @@ from nwb_mivae.run import Run
 if TYPE_CHECKING:
     from nwb_mivae.model import MiVAEModule
 
-__all__ = ["TrainedRun", "record_step", "relative_path", "require_new"]
+__all__ = ["TrainedRun", "changing_step", "record_step", "relative_path", "require_new"]
 
 
 def record_step(run: Run, step: str, **facts: Any) -> None:
     """Add a step to the run's provenance record, with version, command and time."""
-    record = read_json(run.provenance) if run.provenance.exists() else {}
-    record.setdefault("steps", {})[step] = provenance_record(weights_sha256=weights_digest(run.model), **facts)
-    write_json(run.provenance, record)
+    with changing_step(run, step) as known:
+        known.clear()
+        known.update(facts)
+
+
+@contextmanager
+def changing_step(run: Run, step: str) -> Iterator[dict[str, Any]]:
+    """Give what the run's provenance record holds of a step; what is made of it is recorded, if the block succeeds.
+
+    Version, command and time are added. Other programs that record something of this run wait for the end of the block.
+    """
+    weights = weights_digest(run.model)
+    with locked(run.directory / ".provenance.lock"):
+        record = read_json(run.provenance) if run.provenance.exists() else {}
+        steps = record.setdefault("steps", {})
+        known = dict(steps.get(step, {}))
+        yield known
+        steps[step] = {**known, **provenance_record(weights_sha256=weights)}
+        write_json(run.provenance, record)
 
 
 @dataclass(frozen=True)

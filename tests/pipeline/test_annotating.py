@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
+import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -11,12 +16,14 @@ import torch
 from pynwb import NWBHDF5IO
 
 from nwb_mivae import MiVAE, pipeline, read_annotations
-from nwb_mivae.annotation import annotation_names
+from nwb_mivae.annotation import annotate, annotation_names
+from nwb_mivae.annotation.backends import HDF5Backend
+from nwb_mivae.annotation.snapshot import Snapshot
 from nwb_mivae.clips import ClipStore
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.model import save_module
-from nwb_mivae.outputs import read_json, sha256_of_file, write_json
-from nwb_mivae.pipeline import TrainedRun
+from nwb_mivae.outputs import read_json, sha256_of_file, whole_file, write_json
+from nwb_mivae.pipeline import TrainedRun, annotated_outputs, annotating, record
 from nwb_mivae.pipeline.annotated_outputs import AnnotatedOutputs, Contents
 from nwb_mivae.run import Run
 from tests.archive.stub_archive import StubArchive
@@ -172,9 +179,9 @@ def test_what_a_run_of_an_earlier_version_wrote_is_not_replaced(copy: FinishedRu
     wanted = {"sessions": [key], "out": tmp_path / "out"}
     (first,), _ = pipeline.annotate(copy.run, **wanted)
     before = sha256_of_file(first)
-    record = read_json(copy.run / "provenance.json")
-    del record["steps"]["annotate"]["outputs"]
-    write_json(copy.run / "provenance.json", record)
+    known = read_json(copy.run / "provenance.json")
+    del known["steps"]["annotate"]["outputs"]
+    write_json(copy.run / "provenance.json", known)
     (second,), _ = pipeline.annotate(copy.run, **wanted)
     assert sha256_of_file(first) == before
     assert annotation_names(second) == ["mivae_2"]
@@ -188,11 +195,153 @@ def test_programs_that_annotate_a_run_at_once_keep_each_others_records(copy: Fin
     contents = Contents.of(file, form="copy", name="mivae", weights_sha256="ab" * 32)
     places = [copy.run / "one.nwb", copy.run / "other.nwb"]
     for outputs, place in zip((one, other), places, strict=True):
-        place.write_text(place.name)
-        outputs.add(place, contents, files=[place.name])
+        write(outputs, place, contents)
     for place in places:
         assert AnnotatedOutputs(run).why_kept(place, contents) is None
         assert "no record" in str(AnnotatedOutputs(run).why_kept(place.with_name("third.nwb"), contents))
+
+
+def write(outputs: AnnotatedOutputs, place: Path, contents: Contents, text: str = "") -> None:
+    """An output that is recorded and put in its place, as annotating does it."""
+    there = Snapshot.of(place) if place.exists() else None
+    assert there is None or outputs.why_kept(place, contents) is None
+    recording = partial(outputs.add, place, contents, replaces=there, files=[place.name])
+    with whole_file(place, before_placing=lambda beside: recording(beside=beside)) as beside:
+        beside.write_text(text or place.name)
+
+
+@pytest.fixture
+def small_run(tmp_path: Path) -> Run:
+    """No more of a run than a record needs."""
+    run = Run.at(tmp_path / "run")
+    run.model.mkdir(parents=True)
+    (run.model / "weights.safetensors").write_bytes(b"weights")
+    write_json(run.provenance, {})
+    return run
+
+
+OF_ONE = Contents("ab" * 32, "", "", "copy", "mivae", "cd" * 32)
+
+
+def test_no_record_is_lost_while_another_program_reads_an_output(
+    small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = AnnotatedOutputs(small_run), AnnotatedOutputs(small_run)
+    digest = annotated_outputs._digest
+
+    def slow(path: Path) -> str:
+        monkeypatch.setattr(annotated_outputs, "_digest", digest)
+        write(other, tmp_path / "other.nwb", OF_ONE)
+        return digest(path)
+
+    monkeypatch.setattr(annotated_outputs, "_digest", slow)
+    write(one, tmp_path / "one.nwb", OF_ONE)
+    for name in ("one.nwb", "other.nwb"):
+        assert AnnotatedOutputs(small_run).why_kept(tmp_path / name, OF_ONE) is None
+
+
+def test_nothing_that_another_program_records_meanwhile_is_lost(small_run: Run, monkeypatch: pytest.MonkeyPatch):
+    """As the steps of a run that two programs work on: each reads the record, adds to it and writes it."""
+    written = record.write_json
+
+    def slowly(path: Path, values: dict[str, Any]) -> None:
+        time.sleep(0.05)
+        written(path, values)
+
+    monkeypatch.setattr(record, "write_json", slowly)
+    threads = [threading.Thread(target=record.record_step, args=(small_run, f"step {n}")) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(read_json(small_run.provenance)["steps"]) == {f"step {n}" for n in range(4)}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("placed", [True, False])
+def test_what_a_killed_program_was_about_to_place_is_still_the_runs_own(
+    small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool, placed: bool
+):
+    place = tmp_path / "out.nwb"
+    if not first:
+        write(AnnotatedOutputs(small_run), place, OF_ONE, "before")
+    with monkeypatch.context() as killing:
+        replace = os.replace
+
+        def killed(source: Path, target: Path) -> None:
+            if placed or Path(target) != place:
+                replace(source, target)
+            if Path(target) == place:
+                raise KeyboardInterrupt
+
+        killing.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(AnnotatedOutputs(small_run), place, OF_ONE, "after")
+    assert place.exists() or first
+    if place.exists():
+        assert place.read_text() == ("after" if placed else "before")
+        assert AnnotatedOutputs(small_run).why_kept(place, OF_ONE) is None
+    write(AnnotatedOutputs(small_run), place, OF_ONE, "again")
+    place.write_text("a user's own")
+    assert "changed since" in str(AnnotatedOutputs(small_run).why_kept(place, OF_ONE))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_changed_while_an_output_is_written_is_kept(small_run: Run, tmp_path: Path, there: bool):
+    place = tmp_path / "out.nwb"
+    if there:
+        write(AnnotatedOutputs(small_run), place, OF_ONE)
+    outputs = AnnotatedOutputs(small_run)
+    before = Snapshot.of(place) if there else None
+    assert not there or outputs.why_kept(place, OF_ONE) is None
+    # The same output, written by another program of the same run.
+    write(AnnotatedOutputs(small_run), place, OF_ONE, "the other program's")
+    beside = tmp_path / "beside.nwb"
+    beside.write_text("hours of work")
+    with pytest.raises(AnnotationError, match="another program"):
+        outputs.add(place, OF_ONE, beside=beside, replaces=before, files=[])
+    assert place.read_text() == "the other program's"
+    assert AnnotatedOutputs(small_run).why_kept(place, OF_ONE) is None
+
+
+def test_an_output_that_was_placed_when_the_program_ended_is_made_again_in_its_place(
+    copy: FinishedRun, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wanted = {"sessions": [key], "out": tmp_path / "out"}
+    written: list[Path] = []
+
+    def ended(*given: Any, **settings: Any) -> None:
+        written.append(annotate(*given, **settings))
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # the first is new, the second replaces it
+        with monkeypatch.context() as ending:
+            ending.setattr(annotating, "write_annotation", ended)
+            with pytest.raises(KeyboardInterrupt):
+                pipeline.annotate(copy.run, **wanted)
+    assert pipeline.annotate(copy.run, **wanted) == ([written[0]], [])
+    assert written[0] == written[1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [written[0].name]
+
+
+def test_what_a_user_adds_to_a_copy_while_it_is_written_anew_is_not_lost(
+    copy: FinishedRun, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wanted = {"sessions": [key], "out": tmp_path / "out"}
+    (first,), _ = pipeline.annotate(copy.run, **wanted)
+    export = HDF5Backend.export
+
+    def meanwhile(*given: Any, **settings: Any) -> None:
+        processing_module(first, "my_analysis")
+        export(*given, **settings)
+
+    with monkeypatch.context() as changing:
+        changing.setattr(HDF5Backend, "export", meanwhile)
+        written, (problem,) = pipeline.annotate(copy.run, **wanted)
+    assert written == []
+    assert "another program changed" in str(problem)
+    with h5py.File(first, "r") as file:
+        assert "my_analysis" in file["processing"]
 
 
 def test_a_source_with_two_results_is_annotated_by_a_run_trained_again(copy: FinishedRun, key: str, tmp_path: Path):
