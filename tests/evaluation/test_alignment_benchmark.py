@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -15,6 +16,7 @@ import pytest
 from nwb_mivae.inference import BLOCKS
 from tests.benchmarks.alignment.__main__ import main
 from tests.benchmarks.alignment.code import TRAINING, code_digest
+from tests.benchmarks.alignment.designs import JUDGED
 from tests.benchmarks.alignment.encoding import clips_of
 from tests.benchmarks.alignment.generation import Generated, generation_baselines, generation_figures, true_generation
 from tests.benchmarks.alignment.page import page
@@ -162,6 +164,23 @@ def test_the_page_of_one_design_says_what_was_not_measured(results: Results) -> 
     text = page(alone, "tiny")
     assert "not measured" in text
     assert "nan" not in text.lower()
+
+
+def test_a_ratio_of_two_chances_meets_no_target(results: Results) -> None:
+    def with_top1(top1: float) -> Results:
+        every = copy.deepcopy(results.designs)
+        for design, found in every.items():
+            for each in found:
+                condition = "without_context" if design == JUDGED else "with_context"
+                each["retrieval"]["held_out"][condition]["top1"] = top1 if design == JUDGED else 0.001
+        return dataclasses.replace(results, designs=every)
+
+    def verdict(top1: float) -> str:
+        (row,) = [line for line in page(with_top1(top1), "tiny").splitlines() if "top-1 without context /" in line]
+        return row.split("|")[-2].strip()
+
+    assert verdict(0.9) == "met"
+    assert verdict(0.01).startswith("**not met**: top-1 0.010")
 
 
 def test_baselines_stand_beside_the_designs(results: Results) -> None:

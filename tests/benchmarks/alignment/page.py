@@ -97,9 +97,10 @@ def _introduction(results: Results, scale: str) -> str:
     made = first["provenance"]
     packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     seconds = ", ".join(f"`{each}` {results.at(each, 'seconds', 'training').text(0)}" for each in results.designs)
+    options = _options(results, steps, size["steps"])
     lines = [
-        f"* **Command**: `python -m tests.benchmarks.alignment --scale {scale} --seeds {' '.join(map(str, seeds))} "
-        "--scaling --baselines --out FOLDER --page PAGE`; the page is generated, not written.",
+        f"* **Command**: `python -m tests.benchmarks.alignment --scale {scale} {options} --out FOLDER --page PAGE`; "
+        "the page is generated, not written.",
         f"* **Data**: simulated, {size['animals']} animals of {size['minutes']:g} minutes, {size['cells'][0]} to "
         f"{size['cells'][1]} cells, frames of {size['height']} x {size['width']} pixels, seed of the simulation 0. "
         f"The first {size['trained']} are trained on, the last {size['held_out']} held out. Digest of the arrays "
@@ -108,6 +109,7 @@ def _introduction(results: Results, scale: str) -> str:
         + ("their content is never shown in training." if first["data"]["content_disjoint"] else "**not disjoint.**"),
         f"* **Training**: {', '.join(map(str, steps))} steps, seeds {', '.join(map(str, seeds))}; "
         + ("mean ± standard deviation over them." if len(seeds) > 1 else "**one seed**.")
+        + _fewer_seeds(results, len(seeds))
         + f" Clips of {training.get('clip_frames', size['clip_frames'])} frames. Seconds: {seconds}.",
         f"* **Machine**: {made['platform']}, {made['device']}; Python {made['python']}, {packages}.",
         f"* **Code**: digest {', '.join(codes)}.",
@@ -115,6 +117,21 @@ def _introduction(results: Results, scale: str) -> str:
     if len(codes) > 1 or len(digests) > 1 or len(steps) > 1:
         lines.append("* **Not all results are of the same code, data and number of steps.**")
     return "\n".join(lines)
+
+
+def _options(results: Results, steps: Sequence[int], of_scale: int) -> str:
+    """What the command line was given, as far as results tell."""
+    seeds = sorted({each["configuration"]["seed"] for each in results.every})
+    options = [f"--designs {' '.join(results.designs)}", f"--seeds {' '.join(map(str, seeds))}"]
+    options += [f"--steps {number}" for number in steps if number != of_scale]
+    options += ["--baselines"] if results.baselines else []
+    options += ["--scaling"] if results.scaling else []
+    return " ".join(options)
+
+
+def _fewer_seeds(results: Results, most: int) -> str:
+    fewer = [f"`{design}` {len(found)}" for design, found in results.designs.items() if len(found) < most]
+    return f" **Fewer seeds**: {', '.join(fewer)}." if fewer else ""
 
 
 def _targets(results: Results) -> str:
@@ -131,7 +148,12 @@ def _targets(results: Results) -> str:
     neural, stimulus = (results.decoded(JUDGED, "with_context", "stimulus_r2", block, "own") for block in _SHARED)
     rows = [
         _target("top-1 with context / ideal observer", of_ideal, 0.9),
-        _target(f"top-1 without context / `{PUBLISHED}`", without.over(published), 2.0),
+        _target(
+            f"top-1 without context / `{PUBLISHED}`",
+            without.over(published),
+            2.0,
+            doubt="" if without.mean > _most_by_chance(results) else f"top-1 {without.text(3)} is chance",
+        ),
         _target("trained minus held-out, of trained, each of its ideal observer", gap, 0.05, at_most=True),
         _target(f"top-1 with context / `{PUBLISHED}`", with_context.over(published), 6.0),
         _target("top-1 with context / best per-animal ridge", with_context.over(results.best_ridge().mean), 1.2),
@@ -148,9 +170,10 @@ def _targets(results: Results) -> str:
     )
 
 
-def _target(name: str, figure: Figure, target: float, *, at_most: bool = False) -> list[str]:
-    met = figure.mean <= target if at_most else figure.mean >= target
-    verdict = "not measured" if not figure.values else "met" if met else "**not met**"
+def _target(name: str, figure: Figure, target: float, *, at_most: bool = False, doubt: str = "") -> list[str]:
+    """A row of the targets; one with a doubt is not met, whatever the figure: a ratio of two chances says nothing."""
+    met = (figure.mean <= target if at_most else figure.mean >= target) and not doubt
+    verdict = "not measured" if not figure.values else "met" if met else "**not met**" + (doubt and f": {doubt}")
     return [name, f"{'at most' if at_most else 'at least'} {target:g}", figure.text(), verdict]
 
 
@@ -171,17 +194,27 @@ def _controls_target(results: Results) -> list[str]:
     if JUDGED not in results.designs:
         return [name, target, "-", "not measured"]
     chance = results.retrieved(JUDGED, "held_out", "with_context", "chance").mean
-    # Two standard errors of a proportion of the different clips. Seeds see the same clips and are not counted apart.
+    most = _most_by_chance(results)
+    found = {control: results.retrieved(JUDGED, "held_out", control, "top1") for control in _CONTROLS}
+    text = ", ".join(f"{control.replace('_', ' ')} {figure.text(3)}" for control, figure in found.items())
+    met = all(figure.mean <= most for figure in found.values())
+    return [name, target, f"{text}; chance {chance:.3f}", "met" if met else "**not met**"]
+
+
+def _most_by_chance(results: Results) -> float:
+    """The largest top-1 of held-out animals that chance may bring: two standard errors above it.
+
+    Of a proportion of the different clips; seeds see the same clips and are not counted apart.
+    """
+    if JUDGED not in results.designs:
+        return 0.0
+    chance = results.retrieved(JUDGED, "held_out", "with_context", "chance").mean
     clips = sum(
         each["conditions"]["with_context"]["n_clips"]
         for each in results.designs[JUDGED][0]["sessions"].values()
         if each["held_out"]
     )
-    most = chance + 2.0 * np.sqrt(chance * (1.0 - chance) / clips)
-    found = {control: results.retrieved(JUDGED, "held_out", control, "top1") for control in _CONTROLS}
-    text = ", ".join(f"{control.replace('_', ' ')} {figure.text(3)}" for control, figure in found.items())
-    met = all(figure.mean <= most for figure in found.values())
-    return [name, target, f"{text}; chance {chance:.3f}", "met" if met else "**not met**"]
+    return float(chance + 2.0 * np.sqrt(chance * (1.0 - chance) / clips))
 
 
 # --- retrieval ----------------------------------------------------------------------------------------------------
