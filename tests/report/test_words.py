@@ -23,9 +23,9 @@ def split(trained: list[str], held_out: list[str], *, disjoint: bool = True) -> 
     return SimpleNamespace(train_sessions=trained, held_out_sessions=held_out, content_disjoint=disjoint)
 
 
-def evaluation(top1: float | None, untrained: float = 0.05, *, n_clips: int = 100) -> Any:
-    controls = ("untrained_readout", "shuffled_pairs", "permuted_neurons")
-    others = {name: {"top1": 0.01, "chance": 0.01, "sessions": 1} for name in controls}
+def evaluation(top1: float | None, untrained: float = 0.05, *, closed_form: float = 0.01, n_clips: int = 100) -> Any:
+    controls = {"untrained_readout": closed_form, "shuffled_pairs": 0.01, "permuted_neurons": 0.01}
+    others = {name: {"top1": value, "chance": 0.01, "sessions": 1} for name, value in controls.items()}
     held_out = {
         "with_context": {"top1": top1, "chance": 0.01, "sessions": 1},
         "untrained": {"top1": untrained, "chance": 0.01, "sessions": 1},
@@ -52,6 +52,8 @@ def test_what_was_trained_counts_animals_cells_minutes_and_steps():
         (evaluation(0.5), "good", "It works on animals it never saw: "),
         (evaluation(0.02), "doubt", "does not work"),
         (evaluation(0.5, untrained=0.6), "doubt", "does not work"),
+        (evaluation(0.9, closed_form=0.95), "doubt", "read, but not because of training: "),
+        (evaluation(0.9, closed_form=0.95), "doubt", "over the same context, finds 95.0 %"),
         (evaluation(0.5, n_clips=1), "good", "50.0 %"),
         (evaluation(None), "doubt", "cannot be said"),
         (SimpleNamespace(summary={"held_out": None}), "doubt", "cannot be said"),
