@@ -9,25 +9,35 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.annotation.source_objects import source_objects
+from nwb_mivae.clips import evenly
 from nwb_mivae.errors import AnnotationError
 from nwb_mivae.sessions.grouping import SAME_TIME
+from nwb_mivae.sessions.masks import Masks
 from nwb_mivae.sessions.nwb import text_values
 from nwb_mivae.sessions.sample_times import in_seconds
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nwb_mivae.clips import StoredSession
     from nwb_mivae.sessions.nwb import OpenedFile
 
 __all__ = ["presentations_told_elsewhere", "refuse_changed_tables"]
 
+FloatArray = npt.NDArray[np.float64]
+
+#: Pixels by which a mask may lie from where its cell's coordinates put it: they are kept in single precision.
+_SAME_PLACE = 0.05
+#: Cells whose pairs tell the line; all pairs of thousands would fill the memory.
+_CELLS_OF_LINE = 300
 _REMEDY = "annotate the file the session was prepared from, or prepare the session again from this one"
 
 
 def refuse_changed_tables(opened: OpenedFile, stored: StoredSession, cells: npt.NDArray[np.int64]) -> None:
     """Refuse a file whose tables of cells or presentations are not those the store knows.
 
-    The store knows the rows and ids of the cells that were read, and the start times of the presentations; whatever
-    else a table holds is not looked at.
+    The store knows the rows and ids of the cells that were read, where they lie, and the start times of the
+    presentations; whatever else a table holds is not looked at.
 
     Parameters
     ----------
@@ -76,6 +86,54 @@ def _refuse_changed_cells(
                 f"id {ids[rows[first]]} in row {rows[first]}, and {len(differ)} of {len(rows)} cells with another id",
                 f"id {known[first]} there, as when the session was prepared",
             )
+        _refuse_moved_masks(opened, str(path), table, rows_of_table)
+
+
+def _refuse_moved_masks(opened: OpenedFile, path: str, table: Any, cells: pd.DataFrame) -> None:
+    """Refuse masks that lie elsewhere among each other than the cells' coordinates say.
+
+    Pixel size, origin and the order of axes are whatever they were taken for when the session was prepared: for one of
+    the two orders a line must lead from the masks' pixels to the coordinates of every cell.
+    """
+    masks = Masks.of(table) if hasattr(table, "colnames") and {"x", "y"} <= set(cells.columns) else None
+    if masks is None:
+        return
+    rows = cells["source_row"].to_numpy(dtype=np.int64)
+    known = cells[["x", "y"]].to_numpy(dtype=np.float64)
+    found = masks.centroids(rows)[:, :2]
+    placed = np.isfinite(known).all(axis=1)
+    lost = placed & ~np.isfinite(found).all(axis=1)
+    apart = np.minimum(*(_pixels_apart(found[placed][:, order], known[placed]) for order in ([0, 1], [1, 0])))
+    moved = lost.copy()
+    moved[placed] |= ~(apart <= _SAME_PLACE)
+    if moved.any():
+        row = rows[moved].min()
+        raise _changed(
+            opened,
+            path,
+            f"a mask in row {row} that lies elsewhere, and {int(moved.sum())} of {len(rows)} such masks",
+            "the masks that the cells' coordinates were computed from",
+        )
+
+
+def _pixels_apart(pixels: FloatArray, coordinates: FloatArray) -> FloatArray:
+    """How far each cell (n, 2) lies from the line through the others, in pixels, the larger of both axes.
+
+    The line is the one on which most cells lie, so that those that moved do not bend it.
+    """
+    apart = np.zeros(len(pixels))
+    if len(pixels) < 3:
+        return apart
+    some = evenly(np.arange(len(pixels)), _CELLS_OF_LINE)
+    for pixel, coordinate in zip(pixels.T, coordinates.T, strict=True):
+        steps, rise = (values[some, None] - values[some] for values in (pixel, coordinate))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            slope = float(np.nanmedian(np.where(np.abs(steps) > 1.0, rise / steps, np.nan)))
+        if not np.isfinite(slope) or slope == 0:
+            continue  # all in one row of pixels
+        offset = float(np.median(coordinate - slope * pixel))
+        apart = np.maximum(apart, np.abs((coordinate - offset) / slope - pixel))
+    return apart
 
 
 def presentations_told_elsewhere(opened: OpenedFile, stored: StoredSession) -> frozenset[str]:

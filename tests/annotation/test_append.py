@@ -519,3 +519,39 @@ def test_what_a_living_program_writes_is_not_removed(source: Path, stored: Store
     (source.parent / alive).write_bytes(b"half")
     append(source, stored)
     assert leftovers(source.parent) == [alive]
+
+
+@pytest.mark.slow
+def test_masks_that_moved_after_the_first_results_are_refused(tmp_path: Path):
+    pytest.importorskip("skimage", reason="simulated movies need scikit-image")
+    from nwb_mivae.clips import prepare
+    from nwb_mivae.simulation import SimulationConfiguration, simulate
+
+    configuration = SimulationConfiguration(animals=1, minutes=0.5, cells=(8, 8), movie_seconds=3.0, repeats=2)
+    (animal,) = simulate(tmp_path / "animals", configuration)
+    (stored,) = prepare([animal.nwb], tmp_path / "store").sessions.values()
+    latents = latents_for(stored, np.flatnonzero(stored.valid))
+
+    def append(name: str | None = None) -> None:
+        annotate(animal.nwb, latents=latents, stored=stored, model=model_record(), form="append", name=name)
+
+    append()
+    append("second")
+    with h5py.File(animal.nwb, "r+") as file:
+        (masks,) = (item for item in _all_datasets(file) if item.name.endswith("/pixel_mask"))
+        ends = file[f"{masks.name}_index"][:]
+        start, stop = int(ends[1]), int(ends[2])
+        points = masks[start:stop]
+        points["x"] += 3
+        masks[start:stop] = points
+    before = animal.nwb.read_bytes()
+    with pytest.raises(AnnotationError, match="a mask in row 2 that lies elsewhere, and 1 of 8 such masks"):
+        append("third")
+    assert animal.nwb.read_bytes() == before
+    assert annotation_names(animal.nwb) == ["mivae", "second"]
+
+
+def _all_datasets(file: h5py.File) -> list[h5py.Dataset]:
+    found: list[h5py.Dataset] = []
+    file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    return found
