@@ -33,6 +33,7 @@ from tests.annotation.kills import (
     seconds_of,
 )
 from tests.annotation.sources import Stored, attribution_for, latents_for, model_record, stored_for, write_source
+from tests.layouts import microns, visual_behavior
 
 
 @pytest.fixture
@@ -549,6 +550,23 @@ def test_masks_that_moved_after_the_first_results_are_refused(tmp_path: Path):
         append("third")
     assert animal.nwb.read_bytes() == before
     assert annotation_names(animal.nwb) == ["mivae", "second"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", [visual_behavior, microns], ids=["000711", "000402"])
+def test_masks_of_any_layout_are_where_they_were(tmp_path: Path, layout: Any):
+    """Image masks with boxes, rows first, in metres, in two planes: none is taken for moved."""
+    from nwb_mivae.clips import prepare
+
+    layout.write(tmp_path / "source")
+    for stored in prepare(sorted((tmp_path / "source").rglob("*.nwb")), tmp_path / "store").sessions.values():
+        latents = latents_for(stored, np.flatnonzero(stored.valid))
+        assert np.isfinite(stored.cells[["x", "y"]].to_numpy(dtype=float)).all()
+        for file in stored.source["files"]:
+            for name in (None, "second"):
+                annotate(file["path"], latents=latents, stored=stored, model=model_record(), form="append", name=name)
+            assert annotation_names(file["path"]) == ["mivae", "second"]
 
 
 def _all_datasets(file: h5py.File) -> list[h5py.Dataset]:
