@@ -40,7 +40,7 @@ class LossWeights(Configuration):
 
 
 class ModelConfiguration(Configuration):
-    """Sizes and design of miVAE; the defaults suit recordings of twenty to a few thousand cells at 36 x 64 pixels.
+    """Sizes and design of miVAE; the defaults suit recordings of twenty to eight thousand cells at 36 x 64 pixels.
 
     Attributes
     ----------
@@ -62,6 +62,10 @@ class ModelConfiguration(Configuration):
         took out; they should cover the indicator's decay.
     readout_offsets
         Seconds, relative to the aligned sample of each frame, at which the ridge read-out looks at activity.
+    readout_penalty
+        Penalty that the ridge read-out begins with, as a multiple of the variance of all its inputs together (cells
+        times offsets); it is learned. So it means the same for few cells and many, for counts and for standardised
+        activity.
     readout_frames
         Largest number of context frames for the ridge in its dual form, used where cells times offsets exceed
         ``readout_primal_size``; beyond it, frames are taken evenly.
@@ -82,7 +86,7 @@ class ModelConfiguration(Configuration):
     fingerprint_lags: tuple[NonNegativeFloat, ...] = Field((0.0, 0.133, 0.267), min_length=1)
     fingerprint_ridge: PositiveFloat = 0.1
     readout_offsets: tuple[float, ...] = Field((-0.133, 0.0, 0.133), min_length=1)
-    readout_ridge: PositiveFloat = Field(100.0, description="initial ridge penalty; it is learned")
+    readout_penalty: PositiveFloat = Field(2.0, description="of the ridge, in units of its inputs' total variance")
     readout_primal_size: PositiveInt = 4000
     readout_frames: PositiveInt = 4096
     pooled_bins: PositiveInt = 256

@@ -178,13 +178,19 @@ def _accumulate(total: list[Tensor], value: Tensor) -> None:
 
 
 class ContextBuilder(nn.Module):
-    """Turns sums over context clips into a :class:`Context`; its one parameter is the ridge penalty."""
+    """Turns sums over context clips into a :class:`Context`; its one parameter is the ridge penalty.
+
+    The penalty is in units of the total variance of the ridge's inputs. What fits best is about proportional to it:
+    the more cells, the more ways to explain the same features by chance, and the larger their activity, the less a
+    penalty of one size holds back. It does not grow with the frames: the features of neighbouring frames are alike,
+    and more of them say less than so many more.
+    """
 
     def __init__(self, configuration: ModelConfiguration, timing: ContextTiming) -> None:
         super().__init__()
         self._configuration = configuration
         self._timing = timing
-        self.log_penalty = nn.Parameter(torch.tensor(configuration.readout_ridge).log())
+        self.log_penalty = nn.Parameter(torch.tensor(configuration.readout_penalty).log())
 
     def sums(self, n_cells: int, expected_frames: int) -> ContextSums:
         """Empty sums for a session of ``n_cells`` neurons and about ``expected_frames`` context frames."""
@@ -221,8 +227,10 @@ class ContextBuilder(nn.Module):
         return fingerprints
 
     def _readout(self, sums: ContextSums, neural_mean: Tensor, feature_mean: Tensor) -> Tensor:
-        penalty = self.log_penalty.exp()
         offsets = len(self._timing.offsets)
+        variance = (sums.neural_squares[0] / sums.n_frames - neural_mean.square()).clamp_min(0.0)
+        # The floor is for a context in which no cell does anything.
+        penalty = self.log_penalty.exp() * (offsets * variance.sum()).clamp_min(1e-6)
         if sums.primal:
             # Inputs at an offset repeat a clip's end frames, so their mean is close to, but not, the plain mean;
             # the read-out subtracts the plain mean, hence both sides are centred on it here.

@@ -57,10 +57,16 @@ def _design(x: Array, offsets: Sequence[int]) -> Array:
     )
 
 
+def _total_variance(x: Array, offsets: Sequence[int]) -> float:
+    """The unit of the ridge penalty."""
+    return len(offsets) * float(x.var((0, 1)).sum())
+
+
 def _readout(x: Array, f: Array, offsets: Sequence[int], penalty: float) -> Array:
-    """Ridge regression of centred features on centred activity, in closed form: ``(O, N, F)``."""
+    """Ridge regression of centred features on centred activity, penalised in units of their variance: ``(O, N, F)``."""
     design = _design(x - x.mean((0, 1)), offsets)
     targets = (f - f.mean((0, 1))).reshape(len(design), -1)
+    penalty = penalty * _total_variance(x, offsets)
     weights = np.linalg.solve(design.T @ design + penalty * np.eye(design.shape[1]), design.T @ targets)
     return weights.reshape(len(offsets), x.shape[2], -1)
 
@@ -114,20 +120,44 @@ def test_a_lag_longer_than_the_clips_says_nothing() -> None:
 def test_the_read_out_is_ridge_regression(offsets: tuple[int, ...], primal: bool) -> None:
     x, f = _clips()
     configuration = tiny_configuration(
-        readout_offsets=seconds(*offsets), readout_ridge=2.5, readout_primal_size=1000 if primal else 1
+        readout_offsets=seconds(*offsets), readout_penalty=0.1, readout_primal_size=1000 if primal else 1
     )
     assert _builder(configuration).sums(5, 96).primal is primal
     found = _build(configuration, x, f)
-    weights = _readout(x, f, offsets, 2.5)
+    weights = _readout(x, f, offsets, 0.1)
     np.testing.assert_allclose(found.readout, weights, rtol=2e-3, atol=2e-4)
     expected = _design(x - x.mean((0, 1)), offsets) @ weights.reshape(-1, f.shape[2]) + f.mean((0, 1))
     predicted = found.predict_features(torch.tensor(x, dtype=torch.float32), offsets)
     np.testing.assert_allclose(predicted.flatten(0, 1), expected, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("primal_size", [1, 1000])
+def test_the_penalty_means_the_same_in_any_unit_and_for_any_number_of_cells(primal_size: int) -> None:
+    x, f = _clips()
+    configuration = tiny_configuration(readout_primal_size=primal_size)
+
+    def predicted(activity: Array) -> Array:
+        neural = torch.tensor(activity, dtype=torch.float32)
+        offsets = ContextTiming.of(configuration, FRAME_RATE).offsets
+        return _build(configuration, activity, f).predict_features(neural, offsets).numpy()
+
+    plain = predicted(x)
+    # Counts of a few units, say, beside standardised dF/F; and every cell recorded twenty times over.
+    np.testing.assert_allclose(predicted(0.1 * x), plain, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(predicted(np.tile(x, (1, 1, 20))), plain, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("primal_size", [1, 1000])
+def test_cells_that_are_all_silent_predict_the_mean(primal_size: int) -> None:
+    x, f = _clips()
+    context = _build(tiny_configuration(readout_primal_size=primal_size), np.zeros_like(x), f)
+    assert torch.isfinite(context.readout).all()
+    assert (context.readout == 0).all()
+
+
 def test_the_read_out_predicts_features_it_has_not_seen() -> None:
     x, f = _clips(clips=60, cells=20)
-    context = _build(tiny_configuration(readout_offsets=seconds(0, 1), readout_ridge=1.0), x[:50], f[:50])
+    context = _build(tiny_configuration(readout_offsets=seconds(0, 1), readout_penalty=0.01), x[:50], f[:50])
     # The features lead activity by one frame, so the last frame of a clip has nothing to be read from.
     predicted = context.predict_features(torch.tensor(x[50:], dtype=torch.float32), (0, 1)).numpy()[:, :-1]
     residual = ((predicted - f[50:, :-1]) ** 2).sum() / ((f[50:, :-1] - f[:50].mean((0, 1))) ** 2).sum()
@@ -143,14 +173,14 @@ def test_the_read_out_predicts_features_it_has_not_seen() -> None:
 )
 def test_streaming_in_pieces_gives_the_same_context(pieces: int, cells: int, primal_size: int, seed: int) -> None:
     x, f = _clips(cells=cells, seed=seed)
-    configuration = tiny_configuration(readout_primal_size=primal_size, readout_ridge=5.0)
+    configuration = tiny_configuration(readout_primal_size=primal_size, readout_penalty=0.1)
     _assert_equal(_build(configuration, x, f, pieces), _build(configuration, x, f), 1e-3)
 
 
 def test_primal_and_dual_agree_when_every_frame_is_kept() -> None:
     x, f = _clips(cells=30)
-    primal = _build(tiny_configuration(readout_ridge=5.0), x, f)
-    dual = _build(tiny_configuration(readout_ridge=5.0, readout_primal_size=1), x, f)
+    primal = _build(tiny_configuration(readout_penalty=0.1), x, f)
+    dual = _build(tiny_configuration(readout_penalty=0.1, readout_primal_size=1), x, f)
     _assert_equal(primal, dual, 2e-4)
 
 
@@ -172,9 +202,10 @@ def test_the_dual_keeps_no_more_frames_than_it_may_and_takes_them_evenly() -> No
     assert len(kept) <= 40
     # A penalty that shrinks with the frames: the same as the whole problem where the kept third is typical.
     context: Context = builder(sums)
-    design = _design(x - x.mean((0, 1)), ContextTiming.of(configuration, FRAME_RATE).offsets)[::3]
     targets = (f - f.mean((0, 1))).reshape(96, -1)[::3]
-    penalty = configuration.readout_ridge / 3
+    offsets = ContextTiming.of(configuration, FRAME_RATE).offsets
+    penalty = configuration.readout_penalty * _total_variance(x, offsets) / 3
+    design = _design(x - x.mean((0, 1)), offsets)[::3]
     weights = np.linalg.solve(design.T @ design + penalty * np.eye(design.shape[1]), design.T @ targets)
     np.testing.assert_allclose(context.readout.detach().flatten(0, 1), weights, rtol=2e-3, atol=2e-4)
 
@@ -223,7 +254,7 @@ def _scalar(context: Context, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tenso
 @pytest.mark.parametrize("primal_size", [1, 1000])
 def test_gradients_to_features_and_penalty_are_those_of_the_formulas(primal_size: int) -> None:
     x, f = _clips()
-    configuration = tiny_configuration(readout_primal_size=primal_size, readout_ridge=4.0)
+    configuration = tiny_configuration(readout_primal_size=primal_size, readout_penalty=0.2)
     lags, offsets = ContextTiming.of(configuration, FRAME_RATE)
     ridge = 0.1
     random = np.random.default_rng(3)
@@ -243,12 +274,12 @@ def test_gradients_to_features_and_penalty_are_those_of_the_formulas(primal_size
     for number in range(0, 12, 4):
         sums.add(torch.tensor(x[number : number + 4], dtype=torch.float32), features[number : number + 4])
     value = _scalar(builder(sums), torch.tensor(w1).float(), torch.tensor(w2).float())
-    assert value.item() == pytest.approx(by_numpy(f, 4.0), rel=1e-3, abs=1e-3)
+    assert value.item() == pytest.approx(by_numpy(f, 0.2), rel=1e-3, abs=1e-3)
     to_features, to_penalty = torch.autograd.grad(value, [features, builder.log_penalty])
     step = 1e-5
-    along = (by_numpy(f + step * direction, 4.0) - by_numpy(f - step * direction, 4.0)) / (2 * step)
+    along = (by_numpy(f + step * direction, 0.2) - by_numpy(f - step * direction, 0.2)) / (2 * step)
     assert (to_features.double().numpy() * direction).sum() == pytest.approx(along, rel=1e-3, abs=1e-3)
-    by_log = (by_numpy(f, 4.0 * np.exp(step)) - by_numpy(f, 4.0 * np.exp(-step))) / (2 * step)
+    by_log = (by_numpy(f, 0.2 * np.exp(step)) - by_numpy(f, 0.2 * np.exp(-step))) / (2 * step)
     assert to_penalty.item() == pytest.approx(by_log, rel=2e-3, abs=1e-3)
 
 
