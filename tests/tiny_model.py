@@ -23,6 +23,7 @@ def seconds(*frames: int) -> tuple[float, ...]:
 def tiny_configuration(**changes: Any) -> ModelConfiguration:
     """Few latents, few channels; any setting can be changed by name."""
     settings: dict[str, Any] = {
+        "stimulus_encoder": "convolutional",
         "shared_latents": 4,
         "neural_private_latents": 3,
         "stimulus_private_latents": 5,

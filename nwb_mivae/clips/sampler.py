@@ -17,7 +17,7 @@ from nwb_mivae.errors import StoreError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["EpisodeSampler", "load_clips"]
+__all__ = ["EpisodeSampler", "first_clips", "load_clips"]
 
 
 def load_clips(
@@ -134,7 +134,7 @@ class EpisodeSampler:
         self._seed = seed
         n_frames = self.configuration.clip_frames
         self._starts = {
-            key: _first_clips(
+            key: first_clips(
                 split.clip_starts(store.sessions[key], "train", n_frames=n_frames),
                 self.configuration.training_clips,
                 n_frames,
@@ -192,7 +192,7 @@ class EpisodeSampler:
         return free
 
 
-def _first_clips(starts: npt.NDArray[np.int64], count: int | None, n_frames: int) -> npt.NDArray[np.int64]:
+def first_clips(starts: npt.NDArray[np.int64], count: int | None, n_frames: int) -> npt.NDArray[np.int64]:
     """Those starts whose clips lie within the first frames that ``count`` clips need, in order of time."""
     if count is None or not len(starts):
         return starts

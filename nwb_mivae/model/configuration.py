@@ -49,14 +49,14 @@ class ModelConfiguration(Configuration):
         with the in-context ridge read-out), ``coordinates`` (descriptors from coordinates alone) or ``pooled`` (the
         published design, which depends on the order of neurons in the file).
     stimulus_encoder
-        Design of the stimulus encoder: ``convolutional`` (learned from pixels on) or ``front_end`` (a fixed bank of
-        model V1 cells, summed up on the principal components of training frames, and what is learned from there on;
-        the latents begin as the leading components and what the context's read-out says of them).
+        Design of the stimulus encoder: ``front_end`` (a fixed bank of model V1 cells, summed up on what the cells of
+        the training animals carry of it, and what is learned from there on; the latents begin as the leading features
+        and what the read-outs say of them) or ``convolutional`` (learned from pixels on).
     shared_latents, neural_private_latents, stimulus_private_latents
         Latents per frame: K of ``z_xc`` and ``z_yc``, M of ``z_xm``, J of ``z_ym``.
     stimulus_features
-        F, size of the features ``f(y)`` that fingerprints and the ridge read-out are made of; at least 2, because
-        features are normalised per frame and a single one would always be 0.
+        F, size of the features ``f(y)`` that fingerprints and the ridge read-out are made of; at least 2, because the
+        convolutional design normalises features per frame and a single one would always be 0.
     fingerprint_lags
         Seconds by which activity is compared with earlier stimulus features, on top of the lag that alignment already
         took out; they should cover the indicator's decay.
@@ -72,7 +72,7 @@ class ModelConfiguration(Configuration):
     """
 
     population: Population = "contextual"
-    stimulus_encoder: StimulusDesign = "convolutional"
+    stimulus_encoder: StimulusDesign = "front_end"
     shared_latents: PositiveInt = 32
     neural_private_latents: PositiveInt = 8
     stimulus_private_latents: PositiveInt = 16

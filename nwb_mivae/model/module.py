@@ -17,12 +17,13 @@ from nwb_mivae.model.gaussian import Gaussian
 from nwb_mivae.model.layers import begin_with_features
 from nwb_mivae.model.likelihoods import LIKELIHOOD_OF_KIND, expected_activity, negative_log_likelihood
 from nwb_mivae.model.objective import LossTerms, cross_covariance, matching_loss
-from nwb_mivae.model.population import make_population
+from nwb_mivae.model.population import ContextualPopulation, make_population
 from nwb_mivae.model.priors import PrivatePrior
 from nwb_mivae.model.stimulus_encoder import FrontEndStimulusEncoder, StimulusPosterior, make_stimulus_encoder
 
 if TYPE_CHECKING:
     from nwb_mivae.clips.batch import Episode
+    from nwb_mivae.model.cortical_map import CorticalMap
     from nwb_mivae.model.visual_front_end import VisualFrontEnd
 
 __all__ = ["MiVAEModule", "ModuleShape", "NeuralPosterior"]
@@ -87,10 +88,10 @@ class MiVAEModule(nn.Module):
         self.configuration = configuration
         self.shape = shape
         self.likelihood = LIKELIHOOD_OF_KIND[shape.trace_kind]
-        self.stimulus_encoder = make_stimulus_encoder(configuration, shape.height, shape.width)
+        self.stimulus_encoder = make_stimulus_encoder(configuration, shape.height, shape.width, shape.frame_rate)
         timing = ContextTiming.of(configuration, shape.frame_rate)
         self._readout_offsets = timing.offsets
-        self.population = make_population(configuration, timing)
+        self.population = make_population(configuration, timing, shape.frame_rate)
         self.neural_shared = nn.Linear(self.population.size, 2 * configuration.shared_latents)
         self.neural_private = nn.Linear(self.population.size, 2 * configuration.neural_private_latents)
         self.context_builder = ContextBuilder(configuration, timing)
@@ -105,8 +106,13 @@ class MiVAEModule(nn.Module):
         encoder = self.stimulus_encoder
         return encoder.front_end if isinstance(encoder, FrontEndStimulusEncoder) else None
 
+    @property
+    def cortical_map(self) -> CorticalMap | None:
+        """What reads activity by the place of cells where there is no context, for designs that have a context."""
+        return self.population.cortical_map if isinstance(self.population, ContextualPopulation) else None
+
     def begin_with_closed_form(self) -> None:
-        """Let the shared latents begin as the front end's features and, from activity, as the read-out's prediction.
+        """Let the shared latents begin as the front end's features and, from activity, as what is read out of it.
 
         Does nothing where the stimulus encoder has no front end; weights drawn at random stay as they are then.
         """

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nwb_mivae.model.configuration import ModelConfiguration
 from nwb_mivae.model.context import Context, ContextTiming
+from nwb_mivae.model.cortical_map import CorticalMap
 from nwb_mivae.model.layers import CoordinateFeatures, TemporalMixing, perceptron
 
 __all__ = ["ContextualPopulation", "CoordinatesPopulation", "PooledPopulation", "PopulationEncoder", "make_population"]
@@ -70,15 +71,14 @@ class CoordinatesPopulation(PopulationEncoder):
 class ContextualPopulation(PopulationEncoder):
     """Descriptors from coordinates and fingerprint, the ridge read-out joined before the mixing along time.
 
-    No parameter belongs to an animal or a neuron. Without context, fingerprint and read-out are zero and a flag says
-    so, and the encoder works from coordinates.
+    No parameter belongs to an animal or a neuron. Without context, the fingerprint is zero and a flag says so, and the
+    encoder works from coordinates: what the map of all training animals predicts takes the place of the read-out.
     """
 
-    def __init__(self, configuration: ModelConfiguration, timing: ContextTiming) -> None:
+    def __init__(self, configuration: ModelConfiguration, timing: ContextTiming, frame_rate: float) -> None:
         super().__init__()
         size, features = configuration.descriptor_size, configuration.stimulus_features
         self._offsets = timing.offsets
-        self._features = features
         self._fingerprint_size = features * len(timing.lags)
         self.positions = CoordinateFeatures(configuration.coordinate_bands, configuration.coordinate_scale)
         self.descriptor = perceptron(self.positions.size + self._fingerprint_size + 1, 2 * size, size)
@@ -86,6 +86,7 @@ class ContextualPopulation(PopulationEncoder):
         self.trunk = TemporalMixing(
             configuration.population_size + features + 1, configuration.hidden_size, configuration.hidden_size
         )
+        self.cortical_map = CorticalMap(features, frame_rate)
         self.size = configuration.hidden_size + features
 
     def describe(self, coordinates: Tensor, context: Context | None) -> Tensor:
@@ -99,7 +100,7 @@ class ContextualPopulation(PopulationEncoder):
     def forward(self, neural: Tensor, coordinates: Tensor, context: Context | None) -> Tensor:
         population = self.readout(neural, self.describe(coordinates, context))
         if context is None:
-            predicted = population.new_zeros(*population.shape[:2], self._features)
+            predicted = self.cortical_map(neural, coordinates)
             flag = population.new_zeros(*population.shape[:2], 1)
         else:
             predicted = context.predict_features(neural, self._offsets)
@@ -146,10 +147,10 @@ class PooledPopulation(PopulationEncoder):
         return self.trunk(self.stages(x).reshape(clips, frames, -1))  # type: ignore[no-any-return]
 
 
-def make_population(configuration: ModelConfiguration, timing: ContextTiming) -> PopulationEncoder:
-    """The population encoder that ``configuration.population`` names."""
+def make_population(configuration: ModelConfiguration, timing: ContextTiming, frame_rate: float) -> PopulationEncoder:
+    """The population encoder that ``configuration.population`` names; ``frame_rate`` is that of clips, in Hz."""
     if configuration.population == "contextual":
-        return ContextualPopulation(configuration, timing)
+        return ContextualPopulation(configuration, timing, frame_rate)
     if configuration.population == "coordinates":
         return CoordinatesPopulation(configuration)
     return PooledPopulation(configuration)

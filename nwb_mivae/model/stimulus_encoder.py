@@ -98,23 +98,23 @@ class ConvolutionalStimulusEncoder(StimulusEncoder):
 
 
 class FrontEndStimulusEncoder(StimulusEncoder):
-    """A fixed visual front end for each frame, then mixing along time and heads, which are learned.
+    """A fixed visual front end, then mixing along time and heads, which are learned.
 
     The features that context is made of are the front end's own: they stay what they are while the model learns, so
     that an animal's closed form is the same at the first step as at the last and no training animal can bend them.
     """
 
-    def __init__(self, configuration: ModelConfiguration, height: int, width: int) -> None:
+    def __init__(self, configuration: ModelConfiguration, height: int, width: int, frame_rate: float) -> None:
         super().__init__()
         features, hidden = configuration.stimulus_features, configuration.hidden_size
-        self.front_end = VisualFrontEnd(height, width, features)
+        self.front_end = VisualFrontEnd(height, width, features, frame_rate)
         self.trunk = TemporalMixing(features, hidden, hidden)
         self.shared = nn.Linear(hidden + features, 2 * configuration.shared_latents)
         self.private = nn.Linear(hidden + features, 2 * configuration.stimulus_private_latents)
 
     def stimulus_features(self, stimulus: Tensor) -> Tensor:
-        """Features of each frame by itself; over the frames of the basis they have mean 0 and, together, variance F."""
-        return self.front_end(stimulus.flatten(0, 1).float()).unflatten(0, stimulus.shape[:2])  # type: ignore[no-any-return]
+        """Features of each frame in its clip; over those of the basis they have mean 0 and, together, variance F."""
+        return self.front_end(stimulus)  # type: ignore[no-any-return]
 
     def forward(self, stimulus: Tensor) -> StimulusPosterior:
         features = self.stimulus_features(stimulus)
@@ -126,8 +126,10 @@ class FrontEndStimulusEncoder(StimulusEncoder):
         )
 
 
-def make_stimulus_encoder(configuration: ModelConfiguration, height: int, width: int) -> StimulusEncoder:
-    """The stimulus encoder that ``configuration.stimulus_encoder`` names."""
+def make_stimulus_encoder(
+    configuration: ModelConfiguration, height: int, width: int, frame_rate: float
+) -> StimulusEncoder:
+    """The stimulus encoder that ``configuration.stimulus_encoder`` names; ``frame_rate`` is that of clips, in Hz."""
     if configuration.stimulus_encoder == "front_end":
-        return FrontEndStimulusEncoder(configuration, height, width)
+        return FrontEndStimulusEncoder(configuration, height, width, frame_rate)
     return ConvolutionalStimulusEncoder(configuration, height, width)

@@ -1,4 +1,4 @@
-"""Fixed responses of model V1 cells to a frame, summed up on a basis of natural frames; nothing here has a gradient."""
+"""Fixed responses of model V1 cells to a clip, summed up on what recorded cells carry of them; nothing here learns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d
 
 from nwb_mivae.errors import ModelError
+from nwb_mivae.model.context import with_offsets
+from nwb_mivae.model.population_basis import PopulationBasis
 from nwb_mivae.model.precision import full_precision
 
 __all__ = ["VisualFrontEnd"]
@@ -23,7 +25,17 @@ _STRIDE = 3
 _SEMI_SATURATION = 4e-4
 #: Share of a response, in its own units, below which its square root is about linear.
 _ROOT = 0.01
-_BATCH = 256
+#: Seconds over which sustained cells average, and over which transient ones compare: they respond to what changed.
+_SUSTAINED, _TRANSIENT = 0.05, 0.08
+#: Gain of transient cells; what changes within a few frames is smaller than what is there.
+_TRANSIENT_GAIN = 2.0
+#: Principal components of all responses that are kept.
+_COMPONENTS = 128
+#: Seconds around a frame at which components describe it. Activity follows late and smeared; alignment takes out the
+#: lag, so that frames on both sides count.
+_OFFSETS = (-0.267, -0.167, -0.1, -0.033, 0.033, 0.1)
+#: Frames that responses are computed of at once.
+_FRAMES_AT_ONCE = 512
 #: Standard deviation of responses over frames below which all frames are the same.
 _LEAST_SPREAD = 1e-4
 #: Share of the mean spread, or of the leading component, below which a cell or a component tells nothing of its own.
@@ -31,44 +43,78 @@ _LEAST_SHARE = 0.05
 
 
 class VisualFrontEnd(nn.Module):
-    """Luminance ``(B, 1, H, W)`` to the leading principal components ``(B, F)`` of what model V1 cells respond to it.
+    """Clips ``(B, T, 1, H, W)`` to features ``(B, T, F)``: what V1 cells would respond, in the terms of recorded ones.
 
-    Cells of two spatial frequencies and four orientations stand on a grid: simple ones of four phases, which
-    half-rectify and square a Gabor filter, and complex ones, which sum the squares of a quadrature pair (Adelson &
-    Bergen 1985), all divided by the energy around them (Carandini & Heeger 1994); beside them cells that respond to
-    local light or dark. Of the square roots of all responses come as many principal components as there are features,
-    each divided by the fourth root of its variance, so that frequent structure counts more than rare, but not as much
-    more as it varies.
+    In three steps, all of them fixed once they have seen the training part of the training animals:
 
-    The basis is computed once from frames (:meth:`fit`); until then it is a random one, so that every module works.
-    It travels with the weights.
+    1. *Model cells* of two spatial frequencies and four orientations on a grid: simple ones of four phases, which
+       half-rectify and square a Gabor filter, and complex ones, which sum the squares of a quadrature pair (Adelson &
+       Bergen 1985), all divided by the energy around them (Carandini & Heeger 1994); beside them cells that respond
+       to local light or dark. Each kind comes sustained and transient: one sees the last frames' luminance, the other
+       how it changed.
+    2. *Description*: the leading principal components of the square roots of all responses (:meth:`fit_components`),
+       each divided by the fourth root of its variance, so that frequent structure counts more than rare, but not as
+       much more as it varies; at a few moments around each frame.
+    3. *Basis*: those combinations of the description that populations of cells carry
+       (:mod:`nwb_mivae.model.population_basis`, :meth:`take_basis`).
+
+    Until they are computed, components and basis are random ones, so that every module works. They travel with the
+    weights. Before a clip's first frame its first frame is taken to have been there for long: what came before is not
+    known to whoever is shown a clip.
 
     Parameters
     ----------
     height, width : int
         Size of a frame in pixels.
     n_features : int
-        F; features beyond what the frames fitted to can tell apart are zero.
+        F; features beyond what training could tell apart are zero.
+    frame_rate : float
+        Frames per second.
     """
 
     filters: Tensor
     centre: Tensor
+    components: Tensor
+    description_centre: Tensor
     basis: Tensor
 
-    def __init__(self, height: int, width: int, n_features: int) -> None:
+    def __init__(self, height: int, width: int, n_features: int, frame_rate: float) -> None:
         super().__init__()
         rows = min(height, _ROWS)
         self._grid = (rows, max(1, round(width * rows / height)))
         self._patches = (-(-self._grid[0] // _STRIDE), -(-self._grid[1] // _STRIDE))
+        self._frame_rate = frame_rate
+        self._offsets = tuple(dict.fromkeys(round(seconds * frame_rate) for seconds in _OFFSETS))
         self.register_buffer("filters", _quadrature_pairs(), persistent=False)
         with torch.no_grad():
-            n_cells = self.responses(torch.zeros(1, 1, height, width)).shape[1]
+            n_cells = self.responses(torch.zeros(1, 1, 1, height, width)).shape[-1]
+        n_components = min(_COMPONENTS, n_cells)
+        self.description_size = n_components * len(self._offsets)
         self.register_buffer("centre", torch.zeros(n_cells))
-        self.register_buffer("basis", torch.randn(n_cells, n_features) / n_cells**0.5)
+        self.register_buffer("components", torch.randn(n_cells, n_components) / n_cells**0.5)
+        self.register_buffer("description_centre", torch.zeros(self.description_size))
+        self.register_buffer("basis", torch.randn(self.description_size, n_features) / self.description_size**0.5)
 
-    def responses(self, frames: Tensor) -> Tensor:
-        """Square roots of the cells' responses, ``(B, 1, H, W)`` in [0, 1] to ``(B, cells)``."""
-        contrast = adaptive_avg_pool2d(frames, self._grid) - 0.5
+    def responses(self, clips: Tensor) -> Tensor:
+        """Square roots of the model cells' responses: ``(B, T, 1, H, W)`` in [0, 1] to ``(B, T, cells)``."""
+        frames = clips.shape[1]
+        contrast = adaptive_avg_pool2d(clips.flatten(0, 1), self._grid).reshape(*clips.shape[:3], *self._grid) - 0.5
+        sustained = torch.einsum("ts,bschw->btchw", self._average(frames, _SUSTAINED, contrast), contrast)
+        before = torch.einsum("ts,bschw->btchw", self._average(frames, _TRANSIENT, contrast), sustained)
+        kinds = (sustained, _TRANSIENT_GAIN * (sustained - before))
+        responses = torch.cat([self._responses_to(kind.flatten(0, 1)) for kind in kinds], dim=1)
+        return responses.reshape(*clips.shape[:2], -1)
+
+    def _average(self, frames: int, seconds: float, like: Tensor) -> Tensor:
+        """Weights (T, T) of a running average with an exponential window; the first frame was there before."""
+        decay = math.exp(-1.0 / (self._frame_rate * seconds))
+        ago = torch.arange(frames, device=like.device)[:, None] - torch.arange(frames, device=like.device)
+        weights = torch.where(ago >= 0, (1.0 - decay) * decay ** ago.clamp_min(0).to(like.dtype), 0.0)
+        weights[:, 0] = decay ** torch.arange(frames, device=like.device, dtype=like.dtype)
+        return weights
+
+    def _responses_to(self, contrast: Tensor) -> Tensor:
+        """Square roots of responses ``(n, cells)`` to contrast ``(n, 1, rows, columns)``."""
         linear = conv2d(contrast, self.filters, padding=_FILTER_SIZE // 2, stride=_STRIDE)
         linear = linear.reshape(len(linear), -1, 2, *linear.shape[2:])
         energy = linear.square().sum(2)
@@ -86,14 +132,20 @@ class VisualFrontEnd(nn.Module):
         responses: Tensor = (torch.cat([each.flatten(1) for each in cells], dim=1) + _ROOT).sqrt() - _ROOT**0.5
         return responses
 
-    def forward(self, frames: Tensor) -> Tensor:
-        with full_precision(frames):
-            features: Tensor = (self.responses(frames.float()) - self.centre) @ self.basis
+    def describe(self, clips: Tensor) -> Tensor:
+        """The description of each frame, ``(B, T, 1, H, W)`` to ``(B, T, D)``."""
+        with full_precision(clips):
+            components = (self.responses(clips.float()) - self.centre) @ self.components
+            return with_offsets(components, self._offsets).flatten(2)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        with full_precision(clips):
+            features: Tensor = (self.describe(clips) - self.description_centre) @ self.basis
             return features
 
     @torch.no_grad()
-    def fit(self, frames: Tensor) -> None:
-        """Take the basis from frames ``(n, 1, H, W)`` in [0, 1]: features get mean 0 and, together, variance F.
+    def fit_components(self, clips: Tensor) -> None:
+        """Take the principal components from clips ``(n, T, 1, H, W)`` in [0, 1].
 
         Components that few frames, or frames all alike, leave undetermined are left out: what hardly varied among these
         frames must not decide about others.
@@ -103,7 +155,10 @@ class VisualFrontEnd(nn.Module):
         ModelError
             If the frames are fewer than two, or all the same.
         """
-        responses = torch.cat([self.responses(some.to(self.filters)) for some in torch.split(frames, _BATCH)])
+        at_once = max(1, _FRAMES_AT_ONCE // clips.shape[1])
+        responses = torch.cat(
+            [self.responses(some.to(self.filters)).flatten(0, 1) for some in torch.split(clips, at_once)]
+        )
         spread = responses.std(0, correction=0)
         if len(responses) < 2 or not spread.max() > _LEAST_SPREAD:
             raise ModelError(
@@ -112,18 +167,24 @@ class VisualFrontEnd(nn.Module):
                 remedy="train on recordings that show more, or set model.stimulus_encoder=convolutional",
             )
         mean, spread = responses.mean(0), spread + _LEAST_SHARE * spread.mean()
-        responses = (responses - mean) / spread
-        n_features = self.basis.shape[1]
+        responses = responses.sub_(mean).div_(spread)
+        wanted = self.components.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of a randomised algorithm that is exact to its last components
-            _, scale, directions = torch.svd_lowrank(responses, q=min(n_features + 32, *responses.shape), niter=4)
-        found = min(n_features, int((scale > _LEAST_SHARE * scale[0]).sum()))
+            _, scale, directions = torch.svd_lowrank(responses, q=min(wanted + 32, *responses.shape), niter=4)
+        found = min(wanted, int((scale > _LEAST_SHARE * scale[0]).sum()))
         deviation = scale[:found] / len(responses) ** 0.5
-        basis = directions[:, :found] / spread[:, None] / deviation.sqrt()
-        # Components have variance `deviation` now; all features together are to have F.
-        basis = basis * (n_features / deviation.sum()).sqrt()
+        components = directions[:, :found] / spread[:, None] / deviation.sqrt()
+        # Components have variance `deviation` now; all of them together are to have as much as there are.
+        components = components * (wanted / deviation.sum()).sqrt()
         self.centre.copy_(mean)
-        self.basis.zero_()[:, :found] = basis
+        self.components.zero_()[:, :found] = components
+
+    @torch.no_grad()
+    def take_basis(self, found: PopulationBasis) -> None:
+        """Let features be a basis of the description, of as many features as there are here or fewer."""
+        self.description_centre.copy_(found.centre)
+        self.basis.zero_()[:, : found.weights.shape[1]] = found.weights.to(self.basis)
 
 
 def _quadrature_pairs() -> Tensor:

@@ -21,6 +21,7 @@ from nwb_mivae.provenance import provenance_record
 from nwb_mivae.run import Run
 from nwb_mivae.sessions.grouping import source_name
 from nwb_mivae.training.checkpoint import Checkpoint, fingerprint_of, load_checkpoint, restore, save_checkpoint
+from nwb_mivae.training.closed_form import fit_closed_form
 from nwb_mivae.training.configuration import TrainingConfiguration
 from nwb_mivae.training.log import TrainingLog
 
@@ -36,18 +37,21 @@ __all__ = ["fit", "make_module"]
 #: Names of the streams that one seed is split into.
 _WEIGHTS, _SAMPLES = 0, 1
 
-#: Frames that the basis of a visual front end is computed from, at most.
-_FRAMES_OF_BASIS = 4096
-
 #: Settings that change what is written, and where it is computed, but not what is learned. The number of devices is
 #: not among them: each device draws its own episodes.
 _WITHOUT_EFFECT = {"log_every", "validate_every", "validation_clips", "checkpoint_every", "accelerator"}
 
 
 def make_module(
-    store: ClipStore, split: Split, model: ModelConfiguration, episodes: EpisodeConfiguration, *, seed: int
+    store: ClipStore,
+    split: Split,
+    model: ModelConfiguration,
+    episodes: EpisodeConfiguration,
+    *,
+    seed: int,
+    progress: Progress | None = None,
 ) -> MiVAEModule:
-    """Build the untrained module for a store: what ``fit`` starts from, and the untrained control of evaluation.
+    """Build the module that ``fit`` starts from: random weights, and what follows from the data in closed form.
 
     Raises
     ------
@@ -83,20 +87,8 @@ def make_module(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_stream(seed, _WEIGHTS))
         module = MiVAEModule(model, shape)
-    if module.front_end is not None:
-        module.front_end.fit(_training_frames(store, split))
-        module.begin_with_closed_form()
+    fit_closed_form(module, store, split, episodes, progress=progress)
     return module
-
-
-def _training_frames(store: ClipStore, split: Split) -> Tensor:
-    """Different frames of the training part of the training sessions, (n, 1, H, W) in [0, 1], taken evenly."""
-    shown = []
-    for key in split.train_sessions:
-        stored = store.sessions[key]
-        shown.append(stored.stimulus_row[(split.part_of_rows(stored) == 0) & stored.valid])
-    rows = evenly(np.unique(np.concatenate(shown)), _FRAMES_OF_BASIS)
-    return torch.from_numpy(store.stimulus[rows])[:, None].to(torch.float32).mul_(1.0 / 255.0)
 
 
 def fit(
@@ -144,7 +136,7 @@ def fit(
     model = model or ModelConfiguration()
     training = training or TrainingConfiguration()
     episodes = episodes or EpisodeConfiguration()
-    module = make_module(store, split, model, episodes, seed=training.seed)
+    module = make_module(store, split, model, episodes, seed=training.seed, progress=progress)
     settings = {
         "store": store.digest,
         "split": split.as_dict(),

@@ -15,7 +15,7 @@ from tests.tiny_model import random_clips, random_episode, tiny_configuration, t
 @torch.no_grad()
 def test_shapes_at_any_frame_size_and_length(size: tuple[int, int], frames: int, design: str) -> None:
     torch.manual_seed(0)
-    encoder = make_stimulus_encoder(tiny_configuration(stimulus_encoder=design), *size)
+    encoder = make_stimulus_encoder(tiny_configuration(stimulus_encoder=design), *size, 30.0)
     stimulus = torch.rand(2, frames, 1, *size)
     posterior = encoder(stimulus)
     assert posterior.shared.mean.shape == posterior.shared.log_variance.shape == (2, frames, 4)
@@ -36,7 +36,7 @@ def test_features_are_normalised_per_frame() -> None:
 @torch.no_grad()
 def test_each_clip_is_encoded_on_its_own_and_every_pixel_counts(design: str) -> None:
     torch.manual_seed(0)
-    encoder = make_stimulus_encoder(tiny_configuration(stimulus_encoder=design), 18, 13)
+    encoder = make_stimulus_encoder(tiny_configuration(stimulus_encoder=design), 18, 13, 30.0)
     stimulus = torch.rand(2, 8, 1, 18, 13)
     before = encoder(stimulus).shared.mean
     torch.testing.assert_close(encoder(stimulus[1:]).shared.mean, before[1:], rtol=1e-4, atol=1e-5)
@@ -53,7 +53,7 @@ def test_behind_a_front_end_latents_begin_as_the_closed_form_has_them() -> None:
     module = tiny_module(stimulus_encoder="front_end")
     clips = random_clips(clips=12)
     assert module.front_end is not None
-    module.front_end.fit(clips.stimulus.flatten(0, 1))
+    module.front_end.fit_components(clips.stimulus)
     module.begin_with_closed_form()
     for head in (module.stimulus_encoder.shared, module.neural_shared):
         head.weight[:, : head.in_features - 6] = 0.0  # what is mixed over time adds a little
@@ -63,6 +63,12 @@ def test_behind_a_front_end_latents_begin_as_the_closed_form_has_them() -> None:
     torch.testing.assert_close(stimulus.shared.mean, stimulus.features[..., :4])
     torch.testing.assert_close(neural.shared.mean, module.predict_features(clips.neural, context)[..., :4])
     torch.testing.assert_close(neural.shared.log_variance, torch.zeros(12, 8, 4), rtol=0, atol=0.1)
+    assert module.cortical_map is not None
+    module.cortical_map.weights.normal_()
+    without = module.encode_neural(clips.neural, clips.coordinates, None, clips.auxiliary)
+    by_place = module.cortical_map(clips.neural, clips.coordinates)
+    assert by_place.abs().mean() > 0.1
+    torch.testing.assert_close(without.shared.mean, by_place[..., :4])
 
 
 def test_a_front_end_never_learns_and_all_behind_it_does() -> None:

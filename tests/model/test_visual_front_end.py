@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from nwb_mivae.errors import ModelError
+from nwb_mivae.model.population_basis import PopulationBasis
 from nwb_mivae.model.visual_front_end import VisualFrontEnd
 
-HEIGHT, WIDTH = 18, 32
+HEIGHT, WIDTH, RATE = 18, 32, 30.0
 
 
 def grating(angle: float, wavelength: float, phase: float = 0.0, *, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
@@ -20,9 +21,13 @@ def grating(angle: float, wavelength: float, phase: float = 0.0, *, height: int 
     return (0.5 + 0.4 * torch.cos(2 * math.pi * across / wavelength + phase))[None, None]
 
 
-def complex_cells(front_end: VisualFrontEnd, frames: Tensor) -> Tensor:
-    """Responses (B, 2 wavelengths, 4 orientations) of complex cells in the middle of the frame."""
-    responses = front_end.responses(frames)[:, : 8 * 6 * 11]
+def front_end(height: int = HEIGHT, width: int = WIDTH, n_features: int = 8, *, rate: float = RATE) -> VisualFrontEnd:
+    return VisualFrontEnd(height, width, n_features, rate)
+
+
+def complex_cells(cells: VisualFrontEnd, frames: Tensor) -> Tensor:
+    """Responses (B, 2 wavelengths, 4 orientations) of sustained complex cells in the middle of still frames."""
+    responses = cells.responses(frames[:, None])[:, 0, : 8 * 6 * 11]
     return responses.reshape(len(frames), 2, 4, 6, 11)[..., 2:4, 4:7].mean((-2, -1))
 
 
@@ -31,56 +36,91 @@ def complex_cells(front_end: VisualFrontEnd, frames: Tensor) -> Tensor:
 def test_complex_cells_know_orientation_and_frequency_and_not_phase(
     orientation: int, number: int, wavelength: float
 ) -> None:
-    front_end = VisualFrontEnd(HEIGHT, WIDTH, 8)
     angle = math.pi * orientation / 4
     shown = torch.cat([grating(angle, wavelength, phase) for phase in (0.0, 1.0, 2.0)])
-    responses = complex_cells(front_end, shown)
+    responses = complex_cells(front_end(), shown)
     assert (responses.flatten(1).argmax(1) == 4 * number + orientation).all()
     torch.testing.assert_close(responses[0], responses[1], rtol=0.15, atol=0.1)
 
 
 def test_grey_says_nothing_and_light_is_not_dark() -> None:
-    front_end = VisualFrontEnd(HEIGHT, WIDTH, 8)
-    grey, light, dark = (front_end.responses(torch.full((1, 1, HEIGHT, WIDTH), value)) for value in (0.5, 0.9, 0.1))
+    cells = front_end()
+    grey, light, dark = (cells.responses(torch.full((1, 3, 1, HEIGHT, WIDTH), value))[0] for value in (0.5, 0.9, 0.1))
     torch.testing.assert_close(grey, torch.zeros_like(grey))
-    on, off = light[0, -132:-66], light[0, -66:]
+    sustained = slice(0, light.shape[1] // 2)
+    on, off = light[:, sustained][:, -132:-66], light[:, sustained][:, -66:]
     assert on.min() > 1.0
     assert off.abs().max() == 0.0
-    torch.testing.assert_close(dark[0, -66:], on)
+    torch.testing.assert_close(dark[:, sustained][:, -66:], on)
 
 
-def test_the_basis_is_that_of_the_frames_and_more_features_add_to_fewer() -> None:
+def test_transient_cells_respond_to_change_and_sustained_ones_to_what_is_there() -> None:
+    still, shown = grating(0.0, 7.0), torch.full((1, 1, HEIGHT, WIDTH), 0.5)
+    clip = torch.cat([shown.expand(4, -1, -1, -1), still.expand(26, -1, -1, -1)])[None]
+    responses = front_end().responses(clip)[0]
+    sustained, transient = responses.chunk(2, dim=1)
+    assert responses[:4].abs().max() < 1e-6, "grey before"
+    size = [each.mean(1) for each in (sustained, transient)]
+    assert size[0][-1] > 0.9 * size[0].max()
+    assert size[1][4:7].max() == size[1].max()
+    assert size[1][-1] < 0.2 * size[1].max()
+    held = front_end().responses(still.expand(6, -1, -1, -1)[None])[0]
+    torch.testing.assert_close(held[0], held[5], msg="the first frame is taken to have been there before")
+
+
+def test_the_future_of_a_clip_changes_no_response() -> None:
     torch.manual_seed(0)
-    mixing = torch.rand(6, HEIGHT * WIDTH)
-    frames = (torch.rand(300, 6) @ mixing / 6).reshape(300, 1, HEIGHT, WIDTH)
-    few, many = VisualFrontEnd(HEIGHT, WIDTH, 5), VisualFrontEnd(HEIGHT, WIDTH, 12)
-    few.fit(frames)
-    many.fit(frames)
-    features = many(frames)
-    torch.testing.assert_close(features.mean(0), torch.zeros(12), rtol=0, atol=1e-3)
-    assert features.var(0, correction=0).sum().item() == pytest.approx(12, rel=1e-3)
-    covariance = torch.cov(features.T)
-    assert (covariance - covariance.diag().diag()).abs().max() < 0.02 * covariance.diagonal().max()
-    assert (covariance.diagonal().diff() < 1e-3).all(), "the leading components come first"
-    correlation = torch.corrcoef(torch.cat([few(frames).T, features[:, :5].T]))[:5, 5:]
-    torch.testing.assert_close(correlation.diagonal().abs(), torch.ones(5), rtol=0, atol=1e-2)
-    again = VisualFrontEnd(HEIGHT, WIDTH, 12)
-    again.fit(frames)
-    torch.testing.assert_close(again.basis, many.basis, rtol=0, atol=0)
+    one = torch.rand(1, 8, 1, HEIGHT, WIDTH)
+    other = torch.cat([one[:, :5], torch.rand(1, 3, 1, HEIGHT, WIDTH)], dim=1)
+    responses = front_end().responses(one), front_end().responses(other)
+    torch.testing.assert_close(responses[0][:, :5], responses[1][:, :5])
 
 
-@pytest.mark.parametrize("n_frames", [2, 5, 8, 40, 300])
+def test_time_is_counted_in_seconds_and_not_in_frames() -> None:
+    """A change that lasts as long responds as much, at twice the frame rate."""
+    slow = torch.cat([torch.full((6, 1, HEIGHT, WIDTH), 0.5), grating(0.0, 7.0).expand(6, -1, -1, -1)])[None]
+    fast = slow.repeat_interleave(2, dim=1)
+    at_30, at_60 = front_end().responses(slow)[0, 7:], front_end(rate=60.0).responses(fast)[0, 15::2]
+    assert (at_30.mean(1) - at_60.mean(1)).abs().max() < 0.2 * at_30.mean(1).max()
+    assert front_end(rate=5.0).description_size < front_end().description_size, "offsets that fall together count once"
+
+
+def test_components_are_those_of_the_clips_and_the_same_again() -> None:
+    clips = movies(40, seed=0)
+    one, again = front_end(), front_end()
+    one.fit_components(clips)
+    again.fit_components(clips)
+    torch.testing.assert_close(again.components, one.components, rtol=0, atol=0)
+    components = ((one.responses(clips) - one.centre) @ one.components).flatten(0, 1)
+    torch.testing.assert_close(components.mean(0), torch.zeros(components.shape[1]), rtol=0, atol=1e-2)
+    assert components.var(0, correction=0).sum().item() == pytest.approx(components.shape[1], rel=1e-2)
+    covariance = torch.cov(components.T)
+    assert (covariance - covariance.diag().diag()).abs().max() < 0.05 * covariance.diagonal().max()
+    kept = covariance.diagonal() > 0
+    assert (covariance.diagonal()[kept].diff() < 1e-3).all(), "the leading components come first"
+
+
+@pytest.mark.parametrize("n_clips", [1, 3, 20])
 @pytest.mark.parametrize("repeated", [1, 7])
-def test_few_frames_do_not_decide_about_others(n_frames: int, repeated: int) -> None:
-    """What few pictures, or copies of them with a little noise, leave undetermined must not explode on new ones."""
-    front_end = VisualFrontEnd(HEIGHT, WIDTH, 64)
-    seen = pictures(n_frames, seed=0)
-    fitted = seen.repeat(repeated, 1, 1, 1)
+def test_few_clips_do_not_decide_about_others(n_clips: int, repeated: int) -> None:
+    """What few movies, or copies of them with a little noise, leave undetermined must not explode on new ones."""
+    seen = movies(n_clips, seed=0)
+    fitted = seen.repeat(repeated, 1, 1, 1, 1)
     fitted = (fitted + torch.randn(fitted.shape, generator=torch.Generator().manual_seed(2)) / 255).clamp(0, 1)
-    front_end.fit(fitted)
-    known = front_end(seen).abs().max()
-    new = torch.cat([pictures(100, seed=1), torch.full((1, 1, HEIGHT, WIDTH), 0.5)])
-    assert front_end(new).abs().max() < 8 * known
+    cells = front_end()
+    cells.fit_components(fitted)
+    new = torch.cat([movies(30, seed=1), torch.full((1, 8, 1, HEIGHT, WIDTH), 0.5)])
+    assert cells.describe(new).abs().max() < 8 * cells.describe(seen).abs().max()
+
+
+def test_features_are_the_basis_of_the_description_and_zero_beyond_it() -> None:
+    cells = front_end()
+    clips = movies(10, seed=0)
+    cells.fit_components(clips)
+    weights = torch.randn(cells.description_size, 5)
+    cells.take_basis(PopulationBasis(torch.ones(cells.description_size), weights, torch.ones(5)))
+    torch.testing.assert_close(cells(clips)[..., :5], (cells.describe(clips) - 1.0) @ weights)
+    assert (cells(clips)[..., 5:] == 0).all()
 
 
 def pictures(count: int, *, seed: int) -> Tensor:
@@ -89,41 +129,42 @@ def pictures(count: int, *, seed: int) -> Tensor:
     return torch.nn.functional.interpolate(coarse, size=(HEIGHT, WIDTH), mode="bilinear")
 
 
-def test_features_beyond_what_the_frames_hold_are_zero() -> None:
-    front_end = VisualFrontEnd(HEIGHT, WIDTH, 20)
-    front_end.fit(pictures(7, seed=0))
-    assert (front_end(pictures(30, seed=1))[:, 6:] == 0).all()
+def movies(count: int, *, seed: int, frames: int = 8) -> Tensor:
+    """Clips (count, frames, 1, H, W) that move from one coarse picture to another."""
+    first, last = pictures(2 * count, seed=seed).chunk(2)
+    share = torch.linspace(0, 1, frames)[:, None, None, None]
+    return first[:, None] * (1 - share) + last[:, None] * share
 
 
 @pytest.mark.parametrize("frames", [torch.rand(1, 1, HEIGHT, WIDTH), torch.full((9, 1, HEIGHT, WIDTH), 0.3)])
 def test_frames_that_are_all_the_same_are_refused(frames: Tensor) -> None:
     with pytest.raises(ModelError, match="at least two different frames"):
-        VisualFrontEnd(HEIGHT, WIDTH, 20).fit(frames)
+        front_end().fit_components(frames[:, None])
 
 
 def test_mixed_precision_leaves_features_as_they_are() -> None:
-    front_end = VisualFrontEnd(HEIGHT, WIDTH, 8)
-    frames = torch.rand(3, 1, HEIGHT, WIDTH)
+    cells = front_end()
+    clips = torch.rand(3, 4, 1, HEIGHT, WIDTH)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = front_end(frames)
-    torch.testing.assert_close(mixed, front_end(frames), rtol=0, atol=0)
+        mixed = cells(clips)
+    torch.testing.assert_close(mixed, cells(clips), rtol=0, atol=0)
 
 
 def test_a_larger_frame_of_the_same_picture_gives_the_same_features() -> None:
     torch.manual_seed(0)
-    small, large = VisualFrontEnd(HEIGHT, WIDTH, 8), VisualFrontEnd(2 * HEIGHT, 2 * WIDTH, 8)
+    small, large = front_end(), front_end(2 * HEIGHT, 2 * WIDTH)
     large.load_state_dict(small.state_dict())
-    frames = torch.rand(4, 1, HEIGHT, WIDTH)
-    enlarged = frames.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    torch.testing.assert_close(large(enlarged), small(frames), rtol=1e-4, atol=1e-5)
+    clips = torch.rand(2, 4, 1, HEIGHT, WIDTH)
+    enlarged = clips.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
+    torch.testing.assert_close(large(enlarged), small(clips), rtol=1e-4, atol=1e-5)
 
 
 def test_every_pixel_has_a_finite_gradient() -> None:
-    front_end = VisualFrontEnd(36, 64, 8)
-    for frames in (torch.full((1, 1, 36, 64), 0.5), torch.rand(1, 1, 36, 64)):
-        frames.requires_grad_()
-        front_end(frames).square().sum().backward()
-        assert frames.grad is not None
-        assert torch.isfinite(frames.grad).all()
-    assert (frames.grad.abs().sum((0, 1)) > 0).all()
-    assert not any(parameter.requires_grad for parameter in front_end.parameters())
+    cells = front_end(36, 64)
+    for clips in (torch.full((1, 3, 1, 36, 64), 0.5), torch.rand(1, 3, 1, 36, 64)):
+        clips.requires_grad_()
+        cells(clips).square().sum().backward()
+        assert clips.grad is not None
+        assert torch.isfinite(clips.grad).all()
+    assert (clips.grad.abs().sum((0, 1, 2)) > 0).all()
+    assert not any(parameter.requires_grad for parameter in cells.parameters())

@@ -369,30 +369,6 @@ def test_the_untrained_module_is_what_fit_starts_from(store: ClipStore, split: S
     assert not torch.equal(other.neural_shared.weight, one.neural_shared.weight)
 
 
-def test_a_front_end_takes_its_basis_from_frames_of_training_animals_in_training(
-    store: ClipStore, split: Split
-) -> None:
-    settings = tiny_configuration(stimulus_encoder="front_end")
-    module = make_module(store, split, settings, tiny_episodes(), seed=0)
-    assert module.front_end is not None
-    shown = np.unique(
-        np.concatenate(
-            [
-                store.sessions[key].stimulus_row[
-                    (split.part_of_rows(store.sessions[key]) == 0) & store.sessions[key].valid
-                ]
-                for key in split.train_sessions
-            ]
-        )
-    )
-    frames = torch.from_numpy(np.asarray(store.stimulus)[shown])[:, None] / 255.0
-    torch.testing.assert_close(module.front_end.centre, module.front_end.responses(frames).mean(0), rtol=0, atol=1e-4)
-    other = make_module(store, split, settings, tiny_episodes(), seed=1)
-    assert other.front_end is not None
-    assert torch.equal(other.front_end.basis, module.front_end.basis)
-    assert not torch.equal(other.neural_shared.weight, module.neural_shared.weight)
-
-
 def test_sessions_of_different_kinds_are_refused(store: ClipStore, split: Split) -> None:
     odd = replace(store.sessions["session-1"], trace_kind="spikes")
     mixed = replace(store, sessions={**store.sessions, "session-1": odd})

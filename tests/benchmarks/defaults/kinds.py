@@ -75,7 +75,14 @@ _EVERY = (
     Kind("ordinary", "200 cells, dF/F at 30 Hz, display at 30 Hz"),
     Kind("few_cells", "20 cells", cells=20),
     Kind(
-        "many_cells", "8,000 cells in three planes", cells=7998, planes=3, trained=2, minutes=2.5, steps=40, test_clips=40
+        "many_cells",
+        "8,000 cells in three planes",
+        cells=7998,
+        planes=3,
+        trained=2,
+        minutes=2.5,
+        steps=40,
+        test_clips=40,
     ),
     Kind("slow_imaging", "imaging at 7 Hz", imaging_rate=7.0),
     Kind("fast_display", "imaging at 30 Hz, display at 60 Hz", frame_rate=60.0),

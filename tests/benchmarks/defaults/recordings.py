@@ -157,9 +157,9 @@ def _traces(
 
 def _deconvolved(dff: FloatArray, noise: FloatArray, rate: float) -> FloatArray:
     """What dF/F rose by beyond the indicator's decay, where that is more than noise; else zero."""
-    steps = np.diff(dff, axis=0, prepend=dff[:1]) + (1.0 - np.exp(-1.0 / (rate * DECAY_SECONDS))) * np.r_[
-        dff[:1], dff[:-1]
-    ]
+    steps = (
+        np.diff(dff, axis=0, prepend=dff[:1]) + (1.0 - np.exp(-1.0 / (rate * DECAY_SECONDS))) * np.r_[dff[:1], dff[:-1]]
+    )
     rose: FloatArray = np.maximum(steps - _THRESHOLD * noise, 0.0)
     return rose
 

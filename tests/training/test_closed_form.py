@@ -1,0 +1,93 @@
+"""What a module knows before its first step: from the training part of training animals, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nwb_mivae.clips import ClipStore, Split
+from nwb_mivae.model import MiVAEModule
+from nwb_mivae.training.loop import make_module
+from tests.tiny_model import tiny_configuration
+from tests.tiny_run import tiny_episodes
+
+BEHIND_THE_FRONT_END = tiny_configuration(stimulus_encoder="front_end")
+
+
+def made(store: ClipStore, split: Split, *, seed: int = 0, training_clips: int | None = None) -> MiVAEModule:
+    episodes = tiny_episodes().model_copy(update={"training_clips": training_clips})
+    return make_module(store, split, BEHIND_THE_FRONT_END, episodes, seed=seed)
+
+
+def fixed_parts(module: MiVAEModule) -> Mapping[str, Tensor]:
+    return {name: value for name, value in module.state_dict().items() if "front_end" in name or "cortical_map" in name}
+
+
+def assert_same(one: MiVAEModule, other: MiVAEModule, *, same: bool = True) -> None:
+    values = fixed_parts(other)
+    assert all(torch.equal(value, values[name]) for name, value in fixed_parts(one).items()) is same
+
+
+def test_fixed_parts_follow_from_the_data_and_not_from_the_seed(store: ClipStore, split: Split) -> None:
+    one, other = made(store, split), made(store, split, seed=1)
+    assert_same(one, other)
+    assert not torch.equal(other.stimulus_encoder.trunk.enter.weight, one.stimulus_encoder.trunk.enter.weight)  # type: ignore[union-attr,arg-type]
+    for name, value in fixed_parts(one).items():
+        assert torch.isfinite(value).all(), name
+        assert value.abs().max() > 0, name
+
+
+def test_held_out_animals_and_other_parts_are_not_looked_at(store: ClipStore, split: Split) -> None:
+    expected = made(store, split)
+    changed = {}
+    for key, session in store.sessions.items():
+        of_training = (split.part_of_rows(session) == 0) & (key in split.train_sessions)
+        neural = np.array(session.neural)
+        neural[~of_training] = np.random.default_rng(0).permuted(neural[~of_training], axis=0)
+        changed[key] = replace(session, neural=neural)
+    assert any(not np.array_equal(changed[key].neural, store.sessions[key].neural) for key in split.held_out_sessions)
+    assert_same(made(replace(store, sessions=changed), split), expected)
+
+
+def test_activity_in_training_decides(store: ClipStore, split: Split) -> None:
+    key = split.train_sessions[0]
+    neural = np.array(store.sessions[key].neural)[::-1].copy()
+    changed = replace(store, sessions={**store.sessions, key: replace(store.sessions[key], neural=neural)})
+    assert_same(made(changed, split), made(store, split), same=False)
+
+
+def test_no_more_than_the_clips_of_training_are_used(store: ClipStore, split: Split) -> None:
+    few = made(store, split, training_clips=2)
+    assert_same(few, made(store, split), same=False)
+    frames = tiny_episodes().clip_frames
+    changed = {}
+    for key, session in store.sessions.items():
+        first = split.clip_starts(session, "train", n_frames=frames, stride=frames)[:2]
+        kept = (first[:, None] + np.arange(frames)).ravel()
+        neural = np.zeros_like(np.array(session.neural))
+        neural[kept] = np.array(session.neural)[kept]
+        changed[key] = replace(session, neural=neural)
+    assert_same(made(replace(store, sessions=changed), split, training_clips=2), few)
+
+
+def test_progress_is_told_to_the_end(store: ClipStore, split: Split) -> None:
+    told: list[tuple[str, int, int]] = []
+    make_module(store, split, BEHIND_THE_FRONT_END, tiny_episodes(), seed=0, progress=lambda *args: told.append(args))
+    assert {name for name, _, _ in told} == {"closed form"}
+    assert told[-1][1] == told[-1][2] > 0
+
+
+@pytest.mark.parametrize("population", ["coordinates", "pooled"])
+def test_designs_without_context_have_the_basis_and_no_map(store: ClipStore, split: Split, population: str) -> None:
+    settings = tiny_configuration(stimulus_encoder="front_end", population=population)
+    module = make_module(store, split, settings, tiny_episodes(), seed=0)
+    assert module.cortical_map is None
+    assert module.front_end is not None
+    expected = made(store, split).front_end
+    assert expected is not None
+    assert torch.equal(module.front_end.basis, expected.basis)
