@@ -21,7 +21,7 @@ from nwb_mivae.provenance import provenance_record
 from tests.benchmarks.alignment.code import JUDGING, code_digest
 from tests.benchmarks.alignment.designs import DESIGNS, JUDGED
 from tests.benchmarks.alignment.page import write_page
-from tests.benchmarks.alignment.protocol import Settings, judge, latents_path, likeness_of_runs
+from tests.benchmarks.alignment.protocol import Settings, clips_in, judge, latents_path, likeness_of_runs
 from tests.benchmarks.alignment.scales import SCALES, Material, material
 from tests.benchmarks.alignment.scaling import CURVES, point, settings_of_point
 
@@ -86,9 +86,18 @@ def _baselines(prepared: Material, seeds: list[int], out: Path, cebra: bool) -> 
     from tests.benchmarks.alignment.baselines import baselines
 
     scale = prepared.scale
-    for seed in seeds if cebra else seeds[:1]:
-        path = out / f"{scale.name}-baselines-{seed}.json"
-        wanted = {"clips": scale.test_clips, "n_frames": scale.clip_frames, "seed": seed, "cebra": cebra}
+    common = {"clips": scale.test_clips, "n_frames": scale.clip_frames}
+    whole = [
+        (f"{scale.name}-baselines-{seed}", {"seed": seed, "cebra": cebra}) for seed in (seeds if cebra else seeds[:1])
+    ]
+    # As much of each animal as the models are given on the curve over minutes.
+    parts = [
+        (f"{scale.name}-minutes-{minutes:g}", {"context_clips": clips_in(prepared, minutes)})
+        for minutes in scale.context_minutes
+    ]
+    for name, particular in whole + parts:
+        path = out / f"{name}.json"
+        wanted = common | particular
         known = {"configuration": wanted, "code": code_digest(_BASELINES_CODE), "digest": prepared.digest}
         if path.exists() and {name: read_json(path).get(name) for name in known} == known:
             print(f"{path.name} is there")

@@ -23,7 +23,7 @@ from nwb_mivae.clips import load_clips
 from nwb_mivae.evaluation import metrics
 from nwb_mivae.evaluation.embedding import untrained_module
 from nwb_mivae.inference import BLOCKS, session_context
-from tests.benchmarks.alignment.encoding import Clips, clips_of, encoded
+from tests.benchmarks.alignment.encoding import FUSED, Clips, clips_of, encoded
 from tests.benchmarks.alignment.generation import activity_inputs
 from tests.benchmarks.alignment.identification import (
     dci,
@@ -50,7 +50,7 @@ Blocks = Mapping[str, Array]
 DECODING_CONDITIONS = ("with_context", "without_context", "untrained", "permuted_neurons", "shuffled_pairs")
 
 #: Blocks that should hold the stimulus factors.
-_SHARED = ("neural_shared", "stimulus_shared")
+_SHARED = ("neural_shared", "stimulus_shared", FUSED)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _pooled(given: Material, split: Split, factors: TrueFactors, module: MiVAEMo
         context = session_context(module, given.store, split, key) if informed else None
         parts.append(_seen(factors, clips, encoded(module, given, split, clips, context)))
     return _Seen(
-        {name: np.concatenate([part.blocks[name] for part in parts]) for name in BLOCKS},
+        {name: np.concatenate([part.blocks[name] for part in parts]) for name in (*BLOCKS, FUSED)},
         *(np.concatenate([getattr(part, name) for part in parts]) for name in ("stimulus", "private", "groups")),
     )
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from nwb_mivae.model import Context, MiVAEModule
     from tests.benchmarks.alignment.scales import Material
 
-__all__ = ["Clips", "clips_of", "encoded", "reordered"]
+__all__ = ["FUSED", "Clips", "clips_of", "encoded", "reordered"]
 
+#: ``q(z_c | x, y)``, the product of both shared posteriors.
+FUSED = "fused_shared"
 _CLIPS_AT_ONCE = 64
 
 
@@ -68,17 +70,19 @@ def encoded(
     *,
     order: npt.NDArray[np.int64] | None = None,
 ) -> Mapping[str, npt.NDArray[np.float64]]:
-    """Posterior means (C * T, latents) of the four blocks.
+    """Posterior means (C * T, latents) of the four blocks, and of both shared ones together.
 
     ``order`` (N,) gives neuron ``i`` the activity of neuron ``order[i]``.
     """
-    found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in BLOCKS}
+    found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in (*BLOCKS, FUSED)}
     device = next(module.parameters()).device
     for first in range(0, len(clips.starts), _CLIPS_AT_ONCE):
         some = clips.starts[first : first + _CLIPS_AT_ONCE]
         batch = load_clips(given.store, split, clips.session, some, n_frames=given.scale.clip_frames).to(device)
         if order is not None:
             batch = reordered(batch, order)
-        for name, block in encode_clips(module, batch, context).items():
+        blocks = encode_clips(module, batch, context)
+        blocks[FUSED] = blocks["neural_shared"].times(blocks["stimulus_shared"])
+        for name, block in blocks.items():
             found[name].append(block.mean.flatten(0, 1).cpu().numpy())
     return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}

@@ -32,7 +32,7 @@ _NAMES = {
     "with_context": "with context",
     "without_context": "without context",
     "untrained": "control: untrained",
-    "untrained_readout": "baseline: ridge to untrained features",
+    "untrained_readout": "closed form: ridge to the features, before any gradient step",
     "shuffled_pairs": "control: shuffled pairs",
     "permuted_neurons": "control: permuted neurons",
     "linear": "linear regression fitted on this animal",
@@ -42,6 +42,9 @@ _CONTROLS = ("untrained", "shuffled_pairs", "permuted_neurons")
 
 #: What of an animal went into the figures about it.
 _RECORDING = "activity and frames of its training part; no gradient step"
+_BY_ITS_OWN = (
+    "activity and frames of so long, from the beginning, and its validation part to choose the penalty and more"
+)
 _SCALES_ONLY = "mean and scale of its cells' activity; no frame"
 
 
@@ -145,7 +148,9 @@ def _targets(results: Results) -> str:
     gap = Figure.of(1.0 - b / a for a, b in zip(trained.values, of_ideal.values, strict=True) if a > 0)
     leaked = max((_leak(results, JUDGED, "neural_shared", name) for name in _PRIVATE), key=lambda each: each.size)
     back = _leak(results, JUDGED, "neural_private", "stimulus")
-    neural, stimulus = (results.decoded(JUDGED, "with_context", "stimulus_r2", block, "own") for block in _SHARED)
+    neural, stimulus, fused = (
+        results.decoded(JUDGED, "with_context", "stimulus_r2", block, "own") for block in (*_SHARED, "fused_shared")
+    )
     rows = [
         _target("top-1 with context / ideal observer", of_ideal, 0.9),
         _target(
@@ -157,8 +162,17 @@ def _targets(results: Results) -> str:
         _target("trained minus held-out, of trained, each of its ideal observer", gap, 0.05, at_most=True),
         _target(f"top-1 with context / `{PUBLISHED}`", with_context.over(published), 6.0),
         _target("top-1 with context / best per-animal ridge", with_context.over(results.best_ridge().mean), 1.2),
+        *(
+            _target(
+                f"the same, both given {minutes} minute{'s' if minutes != '1' else ''} of the animal",
+                results.at(JUDGED, "context_minutes", minutes, "top1").over(results.best_ridge(minutes=minutes).mean),
+                1.2,
+            )
+            for minutes in list(results.minutes)[:1]
+        ),
         _target("R² of `z_xc` with the true stimulus factors, linear", neural, 0.8),
         _target("R² of `z_yc` with the true stimulus factors, linear", stimulus, 0.8),
+        _target("R² of `z_c`, both together", fused, 0.8),
         _target("leakage: R² of a private factor from `z_xc`, the largest of three", leaked, 0.1, at_most=True),
         _target("leakage: R² of the stimulus factors from `z_xm`", back, 0.1, at_most=True),
         _scaling_target(results),
@@ -226,7 +240,7 @@ def _retrieval(results: Results) -> list[str]:
         "clips. *Of ideal* is top-1 as a fraction of what the ideal observer reaches: Bayes' rule with the true "
         "rates to every candidate, what was on the screen around the clip, the indicator and the noise; the private "
         "factors are marginalised. The observer of the clip alone is not told what was around it, as no model is. The "
-        "ridge to untrained features is what the context gives without any training. What has been seen of a trained "
+        "closed form is what the context gives before any gradient step. What has been seen of a trained "
         "animal is its training part, by gradient."
     )
     held_out, trained = (_retrieval_table(results, group) for group in ("held_out", "trained"))
@@ -284,6 +298,15 @@ def _minutes(results: Results) -> str:
             rows.append([f"`{design}`", minutes, *figures, seen])
     if not rows:
         return "No design that reads context was measured."
+    rows += [
+        [name, minutes, top1.text(), top1.over(ideal).text(), *(each.text() for each in others), _BY_ITS_OWN]
+        for key, (name, _) in results.baseline_names().items()
+        for minutes, found in results.minutes.items()
+        if key in found["baselines"]
+        for top1, *others in [
+            [results.of_baseline(key, "held_out", each, minutes=minutes) for each in ("top1", "top5", "centred_r")]
+        ]
+    ]
     header = ["design", "minutes", "top-1", "of ideal", "top-5", "centred R", "has seen of the animal"]
     return "Held-out animals. Minutes count clips of the training part only.\n\n" + _table(header, rows)
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nwb_mivae.model import MiVAEModule
     from tests.benchmarks.alignment.scales import Material
 
-__all__ = ["Settings", "judge", "likeness_of_runs", "retrieval_summary", "trained_module"]
+__all__ = ["Settings", "clips_in", "judge", "likeness_of_runs", "retrieval_summary", "trained_module"]
 
 _FIGURES = ("top1", "top5", "chance", "paired_r", "unpaired_r", "centred_r")
 _SHARED = ("neural_shared", "stimulus_shared")
@@ -204,6 +204,11 @@ def retrieval_summary(evaluation: Evaluation, observer: Mapping[str, Any]) -> di
     return {**found, "across": {name: across[name] for name in ("held_out", "trained")}}
 
 
+def clips_in(given: Material, minutes: float) -> int:
+    """How many clips last so long, at least one."""
+    return max(1, round(minutes * 60.0 * given.store.frame_rate / given.scale.clip_frames))
+
+
 def _by_minutes(module: MiVAEModule, given: Material, split: Split, settings: Settings) -> dict[str, Any]:
     """Retrieval in held-out animals with the first minutes of their training part as context.
 
@@ -215,7 +220,7 @@ def _by_minutes(module: MiVAEModule, given: Material, split: Split, settings: Se
     scale = given.scale
     found: dict[str, Any] = {}
     for minutes in scale.context_minutes:
-        wanted = max(1, round(minutes * 60.0 * given.store.frame_rate / scale.clip_frames))
+        wanted = clips_in(given, minutes)
         of_sessions, least = [], np.inf
         for key in split.held_out_sessions:
             context = session_context(module, given.store, split, key, clips=wanted, from_start=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,15 @@ class Results:
         One of each seed.
     scaling : mapping of (str, int) to list of dict
         By curve and number of training animals, one of each seed.
+    minutes : mapping of str to dict
+        Baselines that were given so many minutes of each animal.
     """
 
     designs: Mapping[str, list[dict[str, Any]]]
     likeness: Mapping[str, dict[str, Any]]
     baselines: Sequence[dict[str, Any]]
     scaling: Mapping[tuple[str, int], list[dict[str, Any]]]
+    minutes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path, scale: str) -> Results:
@@ -91,7 +94,9 @@ class Results:
             _, curve, animals, _ = path.stem.removeprefix(f"{scale}-scaling-").split("-")
             scaling.setdefault((curve, int(animals)), []).append(read_json(path))
         baselines = [read_json(path) for path in sorted(folder.glob(f"{scale}-baselines-*.json"))]
-        return cls(designs, likeness, baselines, scaling)
+        given = {path.stem.rpartition("-")[2]: read_json(path) for path in folder.glob(f"{scale}-minutes-*.json")}
+        minutes = {each: given[each] for each in sorted(given, key=float)}
+        return cls(designs, likeness, baselines, scaling, minutes)
 
     @property
     def every(self) -> list[dict[str, Any]]:
@@ -134,9 +139,10 @@ class Results:
                     found[key] = (str(entry["name"]), str(entry["seen"]))
         return found
 
-    def of_baseline(self, baseline: str, group: str, name: str) -> Figure:
-        """A figure of a baseline, mean over the sessions of a group."""
-        entries = [each["baselines"][baseline] for each in self.baselines if baseline in each["baselines"]]
+    def of_baseline(self, baseline: str, group: str, name: str, *, minutes: str | None = None) -> Figure:
+        """A figure of a baseline, mean over the sessions of a group; given all of an animal, or so many minutes."""
+        measured = self.baselines if minutes is None else [self.minutes[minutes]]
+        entries = [each["baselines"][baseline] for each in measured if baseline in each["baselines"]]
         return Figure.of(
             _mean(
                 _at(each, (name,)) for each in entry["sessions"].values() if each["held_out"] == (group == "held_out")
@@ -144,10 +150,10 @@ class Results:
             for entry in entries
         )
 
-    def best_ridge(self) -> Figure:
-        """Held-out top-1 of the best regression that is fitted on each animal."""
+    def best_ridge(self, *, minutes: str | None = None) -> Figure:
+        """Held-out top-1 of the best regression that is fitted on each animal, on all of it or so many minutes."""
         ridges = [key for key in self.baseline_names() if key.startswith("ridge")]
-        figures = [self.of_baseline(key, "held_out", "top1") for key in ridges]
+        figures = [self.of_baseline(key, "held_out", "top1", minutes=minutes) for key in ridges]
         return max(figures, key=lambda figure: figure.size, default=Figure(()))
 
     def curves(self) -> dict[str, list[tuple[int, Figure]]]:

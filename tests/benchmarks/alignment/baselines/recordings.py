@@ -76,8 +76,8 @@ def recordings(
 ) -> Iterator[Recording]:
     """Every session that has two different test clips, held-out ones first; read one at a time to save memory.
 
-    Of the training part only ``context_clips`` clips are looked at, where that is given: those which
-    :func:`nwb_mivae.inference.session_context` takes for as many.
+    Of the training part only the first ``context_clips`` clips are looked at, where that is given: those which
+    :func:`nwb_mivae.inference.session_context` takes ``from_start`` for as many.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _recording(
     statistics = split.statistics(key)
     activity = np.asarray(stored.neural[:], dtype=np.float32) - statistics.mean
     activity /= statistics.scale
-    train = Clips.of(content, evenly(cut("train", n_frames), context_clips), n_frames)
+    train = Clips.of(content, cut("train", n_frames)[:context_clips], n_frames)
     train_rows = np.flatnonzero((split.part_of_rows(stored) == 0) & np.asarray(stored.valid)).astype(np.int64)
     overlapping = train
     if context_clips is None:

@@ -38,7 +38,8 @@ def baselines(
     n_frames : int
         Frames of a clip.
     context_clips : int, optional
-        So many clips of each animal's training part instead of all: what a model with as much context compares with.
+        So many clips of each animal's training part, the first ones, instead of all: what a model with as much
+        context compares with.
         Standardisation, and the validation part that settings are chosen on, stay whole.
     seed : int
         Of whatever is random: the first weights of CEBRA, whose batches nobody can seed.
