@@ -68,10 +68,11 @@ def evaluate(
         The same architecture with fresh weights, both encoders, and its own context; mean over ``control_draws``. Two
         unrelated random maps agree by accident only, so that this is at chance whatever the context holds.
     ``untrained_readout``
-        What the closed form does without any learning: features predicted by the ridge read-out of those untrained
+        What the closed form does before any gradient step: features predicted by the ridge read-out of those untrained
         models, looked up among the features themselves by centred cosine (the better distance for it, since a ridge
-        shrinks); mean over ``control_draws``, not defined for designs without context. It is above chance, and what
-        training is worth is what lies above it.
+        shrinks); mean over ``control_draws``, not defined for designs without context. Features behind a front end
+        are the trained model's own, since nothing of them is learned by gradient; those of a convolutional encoder
+        are random. It is above chance, with a front end by far, and what training is worth is what lies above it.
     ``shuffled_pairs``
         Latents with context, each scored as another clip; mean over ``pair_shuffles`` derangements.
     ``permuted_neurons``

@@ -18,7 +18,7 @@ _STANDARD_ERRORS = 2.0
 _NAMES = {
     "without_context": "without context of the animal",
     "untrained": "the untrained model",
-    "untrained_readout": "ridge regression to untrained features",
+    "untrained_readout": "the closed form, before training",
     "shuffled_pairs": "shuffled pairs",
     "permuted_neurons": "permuted neurons",
 }

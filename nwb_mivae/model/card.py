@@ -45,7 +45,7 @@ _CONDITIONS = {
     "with_context": "the model",
     "without_context": "without context of the animal",
     "untrained": "control: untrained model",
-    "untrained_readout": "control: ridge regression to untrained features",
+    "untrained_readout": "closed form, before training",
     "shuffled_pairs": "control: shuffled pairs",
     "permuted_neurons": "control: permuted neurons",
 }

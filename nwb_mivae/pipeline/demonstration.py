@@ -77,7 +77,7 @@ class DemoResult:
             f"  chance                       {_percent(head['chance'])}",
             f"  without its own context      {_percent(held_out['without_context']['top1'])}",
             f"  control, untrained model     {_percent(held_out['untrained']['top1'])}",
-            f"  control, ridge regression    {_percent(held_out['untrained_readout']['top1'])}",
+            f"  closed form, before training {_percent(held_out['untrained_readout']['top1'])}",
             f"  control, shuffled pairs      {_percent(held_out['shuffled_pairs']['top1'])}",
             f"  control, permuted neurons    {_percent(held_out['permuted_neurons']['top1'])}",
         ]

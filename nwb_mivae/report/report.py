@@ -182,11 +182,11 @@ def _alignment(evaluation: Evaluation | None, store: ClipStore, split: Split) ->
             figures.retrieval_bars(bars, evaluation.chance),  # type: ignore[arg-type]
             caption=f"Given neural activity, which of the test clips was shown? How often the right one (of "
             f"{evaluation.n_clips}) came first. Good: blue bars of held-out animals far right of the chance line and "
-            "of the untrained readout, the other controls at the line. Bad: blue bars at the line (nothing was learned "
-            "that carries over), or one of the other controls far right of it (the test itself gives the answer away). "
+            "of the untrained readout, the controls at the line. Bad: blue bars at the line (nothing was learned "
+            "that carries over), or one of the controls far right of it (the test itself gives the answer away). "
             "With context: the model has read the training part of the animal's own recording. Untrained readout: a "
-            "regression from the neurons to features that were never trained, with that same context; it may be above "
-            "chance, and what training is worth lies above it. Shuffled pairs: activity beside the wrong clips. "
+            "regression from the neurons to the stimulus features as they are before any gradient step, with that same "
+            "context; it may be far above chance, and what training is worth lies above it. Shuffled pairs: activity beside the wrong clips. "
             "Permuted neurons: the test clips' activity given to the wrong neurons."
             + (
                 f" {len(evaluation.sessions) - len(first)} more sessions are not drawn."

@@ -52,8 +52,8 @@ def test_what_was_trained_counts_animals_cells_minutes_and_steps():
         (evaluation(0.5), "good", "It works on animals it never saw: "),
         (evaluation(0.02), "doubt", "does not work"),
         (evaluation(0.5, untrained=0.6), "doubt", "does not work"),
-        (evaluation(0.9, closed_form=0.95), "doubt", "read, but not because of training: "),
-        (evaluation(0.9, closed_form=0.95), "doubt", "over the same context, finds 95.0 %"),
+        (evaluation(0.9, closed_form=0.95), "good", "and the closed form alone does: "),
+        (evaluation(0.9, closed_form=0.95), "good", "over the same context, finds 95.0 %"),
         (evaluation(0.5, n_clips=1), "good", "50.0 %"),
         (evaluation(None), "doubt", "cannot be said"),
         (SimpleNamespace(summary={"held_out": None}), "doubt", "cannot be said"),
@@ -77,6 +77,12 @@ def test_doubts_name_what_the_figures_rest_on():
         "one seed",
     ):
         assert words in found
+
+
+def test_it_is_said_where_training_added_nothing_to_the_closed_form():
+    sessions, parts = store(a=100, b=100, c=100, d=100), split(["a", "b", "c"], ["d"])
+    assert "Training added nothing" in " ".join(doubts(sessions, parts, evaluation(0.9, 0.01, closed_form=0.95)))
+    assert "Training added nothing" not in " ".join(doubts(sessions, parts, evaluation(0.9, 0.01, closed_form=0.5)))
 
 
 def test_a_good_run_keeps_only_the_doubt_about_its_seed():
