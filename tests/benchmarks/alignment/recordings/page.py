@@ -87,8 +87,7 @@ def _introduction(found: Sequence[Measured]) -> str:
         "trial shows the same sequence.",
         "* **Held out**: each animal once, some at a time; the rest is trained on. Default settings but for the split "
         "by presentation and the number of steps.",
-        f"* **Machine**: {made['platform']}, {made['device']}, two cores that other work used too; Python "
-        f"{made['python']}, {packages}.",
+        f"* **Machine**: {made['platform']}, {made['device']}; Python {made['python']}, {packages}.",
         f"* **Code**: digest {', '.join(codes)}.",
     ]
     if len(codes) > 1 or len(digests) > 1:
@@ -137,6 +136,9 @@ def _meaning(found: Sequence[Measured]) -> str:
             "place in the clip tells nothing; auxiliary variables, time in the session among them, do not enter "
             "`z_xc`; test trials are in no context. The price is that clips must fit into the trial on both sides of "
             "that frame: of A and U only a part is seen, of grey nothing.",
+            "* **With context** the network was shown the pictures beside the animal's own training trials, and so "
+            "their positions. No read-out and no weight came from the animal, but it is not new to the network; "
+            "compare with *own* read-outs of raw activity, which saw the same trials.",
             "* **Without context**, cells without coordinates are all alike to the network: it reads their sum. An "
             "animal whose cells rise where those of others fall is then read wrongly.",
             "* **Untrained weights are no control at chance**: random functions of activity still hold activity, and "
@@ -159,6 +161,7 @@ def _verdict(each: Measured) -> str:
     frames = np.sum([animal["test_clips"] for animal in animals], axis=0) / sum(tested)
     shown = ", ".join(f"{name} {share:.0f}" for name, share in zip(PICTURES, frames, strict=True))
     trained = each.over_animals("with_context", "trained")
+    adds = Figure.of(each.less("with_context", "untrained"))
     return (
         f"Seeds {', '.join(map(str, _seeds(each)))}; {seconds.text(0)} s for each. {min(tested)} to {max(tested)} test "
         f"trials of each animal; middle frames of each trial: {shown}. Held-out animals, with context: "
@@ -166,6 +169,8 @@ def _verdict(each: Measured) -> str:
         f"{int((transferred > _CHANCE).sum())} of {len(transferred)}; trained animals, same read-out, "
         f"{trained.mean:.2f}. Shuffled pairs: {shuffled.mean():.3f}, standard error over animals {error:.3f}: "
         + ("**not at chance**." if far else "at chance.")
+        + f" **What training adds** to untrained weights that are given the same context: {adds.text()} (standard "
+        f"deviation over animals), above 0 in {sum(value > 0 for value in adds.values)} of {len(adds.values)}."
     )
 
 
@@ -175,11 +180,12 @@ def _conditions(each: Measured) -> str:
         row = [name]
         for kind in ("transferred", "own"):
             figure = each.over_animals(condition, kind)
-            seeds = each.over_seeds(condition, kind).spread
-            row.append(f"{figure.text()} ({seeds:.2f})" if figure.values else "-")
+            seeds = each.over_seeds(condition, kind)
+            spread = f" ({seeds.spread:.2f})" if len(seeds.values) > 1 else ""
+            row.append(f"{figure.text()}{spread}")
         rows.append([*row, seen])
     rows.append(["chance", f"{_CHANCE:.2f}", f"{_CHANCE:.2f}", "nothing"])
-    return "Mean ± standard deviation over animals (and over seeds, of the mean):\n\n" + _table(
+    return "Mean ± standard deviation over animals (in brackets that of the mean over seeds):\n\n" + _table(
         ["condition", "transferred", "own", "has seen of the animal"], rows
     )
 
