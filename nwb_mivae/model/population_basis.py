@@ -62,7 +62,8 @@ def population_basis(sessions: Iterable[RegressionSums], n_features: int) -> Pop
     root = (direction * deviation) @ direction.T
     share, combination = torch.linalg.eigh(root @ (explained / cells) @ root)
     share, combination = share.flip(0)[:n_features], combination.flip(1)[:, :n_features]
-    kept = share > _LEAST_SHARE * share[0]
+    # Where no cell follows the stimulus at all, nothing is kept, and rounding errors are not either.
+    kept = share > (_LEAST_SHARE * share[0]).clamp_min(1e-12)
     share, combination = share[kept], combination[:, kept]
     unit = (direction / deviation) @ direction.T @ combination
     spread = share.sqrt() * (n_features / share.sqrt().sum()) if len(share) else share

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_closed_form"]
 
-#: Clips of all sessions together that principal components, and that regressions, are computed from at most.
-_CLIPS_OF_COMPONENTS = 512
-_CLIPS_OF_REGRESSION = 8192
+#: Frames of all sessions together that principal components, and that regressions, are computed from at most.
+_FRAMES_OF_COMPONENTS = 8192
+_FRAMES_OF_REGRESSION = 131_072
 _CLIPS_AT_ONCE = 64
 
 
@@ -51,11 +51,11 @@ def fit_closed_form(
         torch.cat(
             [
                 load_clips(store, split, key, some, n_frames=episodes.clip_frames).stimulus
-                for key, some in _fewer(starts, _CLIPS_OF_COMPONENTS).items()
+                for key, some in _fewer(starts, _FRAMES_OF_COMPONENTS // episodes.clip_frames).items()
             ]
         )
     )
-    starts = _fewer(starts, _CLIPS_OF_REGRESSION)
+    starts = _fewer(starts, _FRAMES_OF_REGRESSION // episodes.clip_frames)
     if cortical_map is not None:
         cortical_map.cover([torch.from_numpy(np.array(store.sessions[key].coordinates)) for key in starts])
     from_map = RegressionSums()

@@ -63,6 +63,13 @@ def test_there_are_no_features_that_no_cell_carries() -> None:
     assert population_basis(sums, 10).weights.shape[1] <= CARRIED + 2
 
 
+def test_cells_that_follow_nothing_leave_no_feature_and_no_error() -> None:
+    sums = RegressionSums()
+    sums.add(torch.randn(4, 8, 6), torch.zeros(4, 8, 3))
+    basis = population_basis([sums], 4)
+    assert basis.weights.shape == (6, 0)
+
+
 def test_parts_of_the_description_that_never_vary_have_no_weight() -> None:
     torch.manual_seed(0)
     description = torch.cat([torch.randn(20, 8, 4), torch.zeros(20, 8, 2)], dim=2)
