@@ -186,7 +186,8 @@ def _alignment(evaluation: Evaluation | None, store: ClipStore, split: Split) ->
             "that carries over), or one of the controls far right of it (the test itself gives the answer away). "
             "With context: the model has read the training part of the animal's own recording. Untrained readout: a "
             "regression from the neurons to the stimulus features as they are before any gradient step, with that same "
-            "context; it may be far above chance, and what training is worth lies above it. Shuffled pairs: activity beside the wrong clips. "
+            "context; it may be far above chance, and what training is worth lies above it. "
+            "Shuffled pairs: activity beside the wrong clips. "
             "Permuted neurons: the test clips' activity given to the wrong neurons."
             + (
                 f" {len(evaluation.sessions) - len(first)} more sessions are not drawn."

@@ -65,8 +65,8 @@ def headline(evaluation: Evaluation) -> tuple[str, str]:
     closed_form = held_out["untrained_readout"]["top1"] or 0.0
     if head["top1"] <= closed_form:
         return "good", (
-            f"It works on animals it never saw, and the closed form alone does: {figures}; the regression that training "
-            f"begins with, over the same context, finds {_percent(closed_form)}."
+            f"It works on animals it never saw, and the closed form alone does: {figures}; the regression that "
+            f"training begins with, over the same context, finds {_percent(closed_form)}."
         )
     return "good", f"It works on animals it never saw: {figures}."
 
@@ -116,8 +116,8 @@ def _nothing_by_training(evaluation: Evaluation) -> list[str]:
     if by_training is None or closed_form is None or by_training > closed_form:
         return []
     return [
-        "Training added nothing to finding clips in held-out animals: what these figures show is the closed form. Judge "
-        "what was learned by the other figures, such as generation, private latents and 'without context'."
+        "Training added nothing to finding clips in held-out animals: what these figures show is the closed form. "
+        "Judge what was learned by the other figures, such as generation, private latents and 'without context'."
     ]
 
 
