@@ -1,0 +1,1 @@
+"""How strong the ridge penalty of the read-out should be, for every kind of recording."""
