@@ -64,6 +64,7 @@ def test_the_page_has_a_row_for_every_kind_with_controls_and_spread() -> None:
     assert text.index("## Stimulus encoder `front_end`") < text.index("## Stimulus encoder `convolutional`")
     assert "control: shuffled pairs" in text
     assert "digest of sp" in text
+    assert "**Not measured yet**: `ordinary`, `many_cells`" in text
     assert "primal / dual" in text
     # One seed beside two: the row says how many by having no spread.
     assert "| 20 cells | 0.50 |" in text

@@ -71,6 +71,8 @@ def _introduction(results: Sequence[Result]) -> str:
         f"* **Machine**: {made['platform']}, CPU, one thread, beside other work; Python {made['python']}, {packages}.",
         f"* **Code**: digest {', '.join(codes)}." + (" **Not all figures are of the same code.**" if codes[1:] else ""),
     ]
+    if missing := [name for name in KINDS if name not in digests]:
+        lines.append(f"* **Not measured yet**: {', '.join(f'`{name}`' for name in missing)}.")
     return "\n".join(lines)
 
 
