@@ -180,10 +180,9 @@ def _accumulate(total: list[Tensor], value: Tensor) -> None:
 class ContextBuilder(nn.Module):
     """Turns sums over context clips into a :class:`Context`; its one parameter is the ridge penalty.
 
-    The penalty is in units of the total variance of the ridge's inputs, which what fits best follows far more closely
-    than it stays one number: the more cells, the more ways to explain the same features by chance, and the larger their activity, the less a
-    penalty of one size holds back. It hardly grows with the frames: the features of neighbouring frames are alike,
-    and more of them say less than so many more.
+    The penalty is in units of the total variance of the ridge's inputs, since the best one rises with it: the more
+    cells, the more ways to explain the same features by chance, and the larger their activity, the less a penalty of
+    one size holds back. It hardly changes with the number of frames.
     """
 
     def __init__(self, configuration: ModelConfiguration, timing: ContextTiming) -> None:
