@@ -126,14 +126,16 @@ def embed_session(
 def untrained_module(module: MiVAEModule, seed: int) -> MiVAEModule:
     """The same architecture with random weights, on the same device; global random state is left as it was.
 
-    A visual front end is the module's own, since no gradient ever changed it; the heads after it are random, and do not
-    begin with the closed form as those of a module that is going to be trained.
+    A visual front end and a cortical map are the module's own, since no gradient ever changed them; the heads after
+    them are random, and do not begin with the closed form as those of a module that is going to be trained.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = MiVAEModule(module.configuration, module.shape)
     if module.front_end is not None and fresh.front_end is not None:
         fresh.front_end.load_state_dict(module.front_end.state_dict())
+    if module.cortical_map is not None and fresh.cortical_map is not None:
+        fresh.cortical_map.load_state_dict(module.cortical_map.state_dict())
     return fresh.to(next(module.parameters()).device).eval()
 
 

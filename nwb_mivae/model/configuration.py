@@ -86,7 +86,7 @@ class ModelConfiguration(Configuration):
     fingerprint_lags: tuple[NonNegativeFloat, ...] = Field((0.0, 0.133, 0.267), min_length=1)
     fingerprint_ridge: PositiveFloat = 0.1
     readout_offsets: tuple[float, ...] = Field((-0.133, 0.0, 0.133), min_length=1)
-    readout_penalty: PositiveFloat = Field(2.0, description="of the ridge, in units of its inputs' total variance")
+    readout_penalty: PositiveFloat = Field(1.0, description="of the ridge, in units of its inputs' total variance")
     readout_primal_size: PositiveInt = 4000
     readout_frames: PositiveInt = 4096
     pooled_bins: PositiveInt = 256

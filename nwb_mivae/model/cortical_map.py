@@ -18,6 +18,8 @@ _PLACES = (6, 4)
 _WINDOW = 0.7
 #: Cells in a window below which its mean is drawn to zero: it would be that of one cell's noise.
 _FEW_CELLS = 0.3
+#: Micrometres between places, at least: a soma and the uncertainty about where it is.
+_LEAST_DISTANCE = 50.0
 _OFFSETS = (-0.267, -0.133, 0.0, 0.133, 0.267)
 #: Quantiles of the coordinates of training animals between which the places lie.
 _EXTENT = (0.02, 0.98)
@@ -30,7 +32,7 @@ class CorticalMap(nn.Module):
     in windows over the cortical surface (x and y, from the middle of the animal's own cells, since files have their
     origin anywhere) and over all cells; ridge regression over all training animals leads from these to the features
     (:meth:`fit`). Cells whose place is unknown count in the average over all only. Until it is fitted it predicts
-    zeros.
+    zeros. It stays so for spike counts: units of all rates, which are not standardised, have no average to compare.
 
     Parameters
     ----------
@@ -67,8 +69,8 @@ class CorticalMap(nn.Module):
         along = [torch.linspace(float(low[axis]), float(high[axis]), count) for axis, count in enumerate(_PLACES)]
         self.places.copy_(torch.cartesian_prod(*along))
         counts = torch.tensor(_PLACES) - 1
-        # At least a micrometre: cells on one line have no extent across it.
-        self.distance.copy_(((high - low) / counts).clamp_min(1.0))
+        # Cells on one line have no extent across it.
+        self.distance.copy_(((high - low) / counts).clamp_min(_LEAST_DISTANCE))
 
     @torch.no_grad()
     def fit(self, sums: RegressionSums, basis: PopulationBasis) -> None:
@@ -102,6 +104,7 @@ class CorticalMap(nn.Module):
 
 
 def _from_the_middle(coordinates: Tensor) -> Tensor:
-    """X and y ``(N, 2)`` from their mean over the cells whose place is known."""
+    """X and y ``(N, 2)`` from their mean over the cells whose place is known, NaN for all others."""
     positions = coordinates[:, :2].float()
+    positions = torch.where(torch.isfinite(positions).all(1, keepdim=True), positions, torch.nan)
     return positions - torch.nanmean(positions, dim=0)

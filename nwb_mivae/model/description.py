@@ -25,7 +25,8 @@ __all__ = ["DESCRIPTION_FILE", "ModelDescription", "regular_file"]
 
 DESCRIPTION_FILE = "model.json"
 
-_FORMAT = 1
+#: 2: the read-out's penalty is relative, and front end and cortical map lie with the weights.
+_FORMAT = 2
 #: A description takes some kilobytes, and a line for each file of the training data. Parsed, JSON takes up to twenty
 #: times its size.
 _LARGEST = 32 * 2**20
@@ -105,10 +106,11 @@ class ModelDescription:
         except (OSError, ValueError, RecursionError) as problem:
             _refuse(folder, f"a description that is no JSON ({_in_short(problem)})", problem)
         if not isinstance(values, dict) or values.get("format") != _FORMAT:
+            older = isinstance(values, dict) and values.get("format") == 1
             raise ModelError(
-                "a model in an unknown format",
+                f"a model in an {'earlier' if older else 'unknown'} format",
                 expected=f"format {_FORMAT}",
-                remedy="use the version of nwb_mivae that wrote it",
+                remedy="use the version of nwb_mivae that wrote it" + (", or train the model again" if older else ""),
                 file=folder,
                 object_path=DESCRIPTION_FILE,
             )

@@ -20,9 +20,15 @@ class RegressionSums:
 
     def add(self, inputs: Tensor, outputs: Tensor) -> None:
         """Add clips."""
-        given, wanted = (each.detach().flatten(0, 1).double().cpu() for each in (inputs, outputs))
+        given, wanted = (each.detach().flatten(0, 1).cpu().double() for each in (inputs, outputs))
         self.frames += len(given)
-        new = {"inputs": given.sum(0), "outputs": wanted.sum(0), "gram": given.T @ given, "products": given.T @ wanted}
+        new = {
+            "inputs": given.sum(0),
+            "outputs": wanted.sum(0),
+            "output_squares": wanted.square().sum(0),
+            "gram": given.T @ given,
+            "products": given.T @ wanted,
+        }
         self._sums = {name: value + self._sums[name] if self._sums else value for name, value in new.items()}
 
     @property
@@ -34,6 +40,11 @@ class RegressionSums:
     def output_mean(self) -> Tensor:
         """Mean of the outputs, (E,)."""
         return self._sums["outputs"] / self.frames
+
+    @property
+    def output_deviation(self) -> Tensor:
+        """Standard deviation of the outputs, (E,)."""
+        return (self._sums["output_squares"] / self.frames - self.output_mean.square()).clamp_min(0.0).sqrt()
 
     def gram(self) -> Tensor:
         """Sum over frames of products of the centred inputs, (D, D)."""

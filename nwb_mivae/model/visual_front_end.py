@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ __all__ = ["VisualFrontEnd"]
 
 #: Rows that frames are reduced to, by area. Filters are counted in them, so they cover the same share of any frame.
 _ROWS = 18
+#: Frames wider than this are narrowed: cells are bounded, and so is the memory they take.
+_MOST_COLUMNS = 64
 _WAVELENGTHS = (4.0, 7.0)
 _ORIENTATIONS = 4
 _FILTER_SIZE = 15
@@ -34,8 +37,6 @@ _COMPONENTS = 128
 #: Seconds around a frame at which components describe it. Activity follows late and smeared; alignment takes out the
 #: lag, so that frames on both sides count.
 _OFFSETS = (-0.267, -0.167, -0.1, -0.033, 0.033, 0.1)
-#: Frames that responses are computed of at once.
-_FRAMES_AT_ONCE = 512
 #: Standard deviation of responses over frames below which all frames are the same.
 _LEAST_SPREAD = 1e-4
 #: Share of the mean spread, or of the leading component, below which a cell or a component tells nothing of its own.
@@ -81,7 +82,7 @@ class VisualFrontEnd(nn.Module):
     def __init__(self, height: int, width: int, n_features: int, frame_rate: float) -> None:
         super().__init__()
         rows = min(height, _ROWS)
-        self._grid = (rows, max(1, round(width * rows / height)))
+        self._grid = (rows, min(max(1, round(width * rows / height)), _MOST_COLUMNS))
         self._patches = (-(-self._grid[0] // _STRIDE), -(-self._grid[1] // _STRIDE))
         self._frame_rate = frame_rate
         self._offsets = tuple(dict.fromkeys(round(seconds * frame_rate) for seconds in _OFFSETS))
@@ -144,8 +145,8 @@ class VisualFrontEnd(nn.Module):
             return features
 
     @torch.no_grad()
-    def fit_components(self, clips: Tensor) -> None:
-        """Take the principal components from clips ``(n, T, 1, H, W)`` in [0, 1].
+    def fit_components(self, clips: Iterable[Tensor]) -> None:
+        """Take the principal components from batches of clips, each ``(B, T, 1, H, W)`` in [0, 1].
 
         Components that few frames, or frames all alike, leave undetermined are left out: what hardly varied among these
         frames must not decide about others.
@@ -155,10 +156,7 @@ class VisualFrontEnd(nn.Module):
         ModelError
             If the frames are fewer than two, or all the same.
         """
-        at_once = max(1, _FRAMES_AT_ONCE // clips.shape[1])
-        responses = torch.cat(
-            [self.responses(some.to(self.filters)).flatten(0, 1) for some in torch.split(clips, at_once)]
-        )
+        responses = torch.cat([self.responses(batch.to(self.filters)).flatten(0, 1) for batch in clips])
         spread = responses.std(0, correction=0)
         if len(responses) < 2 or not spread.max() > _LEAST_SPREAD:
             raise ModelError(
@@ -169,12 +167,15 @@ class VisualFrontEnd(nn.Module):
         mean, spread = responses.mean(0), spread + _LEAST_SHARE * spread.mean()
         responses = responses.sub_(mean).div_(spread)
         wanted = self.components.shape[1]
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(0)  # of a randomised algorithm that is exact to its last components
             _, scale, directions = torch.svd_lowrank(responses, q=min(wanted + 32, *responses.shape), niter=4)
         found = min(wanted, int((scale > _LEAST_SHARE * scale[0]).sum()))
         deviation = scale[:found] / len(responses) ** 0.5
-        components = directions[:, :found] / spread[:, None] / deviation.sqrt()
+        directions = directions[:, :found]
+        # The sign of a component is arbitrary; a rule makes it the same on every machine.
+        directions = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+        components = directions / spread[:, None] / deviation.sqrt()
         # Components have variance `deviation` now; all of them together are to have as much as there are.
         components = components * (wanted / deviation.sum()).sqrt()
         self.centre.copy_(mean)

@@ -40,6 +40,8 @@ CONDITION_COLOURS = {
     "permuted_neurons": "#CC79A7",
 }
 
+_CONDITION_NAMES = {"untrained_readout": "closed form, before training"}
+
 _STYLE = {
     # Names come from files: a dollar sign in one must not start mathematics.
     "text.parse_math": False,
@@ -131,7 +133,7 @@ def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None
             [100 * (height or 0.0) for height in heights],
             height=thickness,
             color=CONDITION_COLOURS[condition],
-            label=condition.replace("_", " "),
+            label=_CONDITION_NAMES.get(condition, condition.replace("_", " ")),
         )
         labels = ["not measured" if height is None else f"{100 * height:.0f} %" for height in heights]
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # legible across the chance line

@@ -181,10 +181,11 @@ def _alignment(evaluation: Evaluation | None, store: ClipStore, split: Split) ->
         picture(
             figures.retrieval_bars(bars, evaluation.chance),  # type: ignore[arg-type]
             caption=f"Given neural activity, which of the test clips was shown? How often the right one (of "
-            f"{evaluation.n_clips}) came first. Good: blue bars of held-out animals far right of the chance line and "
-            "of the untrained readout, the controls at the line. Bad: blue bars at the line (nothing was learned "
+            f"{evaluation.n_clips}) came first. Good: blue bars of held-out animals far right of the chance line, "
+            "the controls at it; what training adds is how far they are right of the "
+            "closed form. Bad: blue bars at the line (nothing was learned "
             "that carries over), or one of the controls far right of it (the test itself gives the answer away). "
-            "With context: the model has read the training part of the animal's own recording. Untrained readout: a "
+            "With context: the model has read the training part of the animal's own recording. Closed form: the "
             "regression from the neurons to the stimulus features as they are before any gradient step, with that same "
             "context; it may be far above chance, and what training is worth lies above it. "
             "Shuffled pairs: activity beside the wrong clips. "

@@ -116,7 +116,9 @@ def _nothing_by_training(evaluation: Evaluation) -> list[str]:
     if by_training is None or closed_form is None or by_training > closed_form:
         return []
     return [
-        "Training added nothing to finding clips in held-out animals: what these figures show is the closed form. "
+        "Training added nothing to finding clips in held-out animals, as far as two distances can be compared (the "
+        "closed form is judged by the cosine of all features, the model by the distance set): these figures show the "
+        "closed form. "
         "Judge what was learned by the other figures, such as generation, private latents and 'without context'."
     ]
 

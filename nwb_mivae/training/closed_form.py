@@ -15,16 +15,18 @@ from nwb_mivae.model.regression import RegressionSums
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from nwb_mivae.clips import ClipBatch
     from nwb_mivae.model import MiVAEModule
 
     Progress = Callable[[str, int, int], None]
 
 __all__ = ["fit_closed_form"]
 
-#: Frames of all sessions together that principal components, and that regressions, are computed from at most.
+#: Frames of all sessions together that principal components are computed from, and of each session that regressions
+#: are, at most.
 _FRAMES_OF_COMPONENTS = 8192
-_FRAMES_OF_REGRESSION = 131_072
-_CLIPS_AT_ONCE = 64
+_FRAMES_OF_REGRESSION = 16_384
+_CLIPS_AT_ONCE = 32
 
 
 @torch.no_grad()
@@ -40,46 +42,46 @@ def fit_closed_form(
 
     The visual front end takes its principal components from the frames and its basis from what the cells of all
     training animals carry of them; the cortical map takes its read-out. Held-out animals, validation and test clips,
-    and what is beyond ``episodes.training_clips`` are not looked at. A module without a front end stays as it is.
+    and what is beyond ``episodes.training_clips`` are not looked at; mean and scale of cells are those of the split,
+    over the whole training part. A module without a front end stays as it is.
     """
     front_end, cortical_map = module.front_end, module.cortical_map
-    if front_end is None:
-        return
     starts = {key: _training_clips(store, split, key, episodes) for key in split.train_sessions}
     starts = {key: found for key, found in starts.items() if len(found)}
+    if front_end is None or not starts:
+        return
+    if module.shape.trace_kind == "spikes":
+        cortical_map = None
+    of_components = max(1, _FRAMES_OF_COMPONENTS // episodes.clip_frames // len(starts))
     front_end.fit_components(
-        torch.cat(
-            [
-                load_clips(store, split, key, some, n_frames=episodes.clip_frames).stimulus
-                for key, some in _fewer(starts, _FRAMES_OF_COMPONENTS // episodes.clip_frames).items()
-            ]
-        )
+        batch.stimulus
+        for key, every in starts.items()
+        for batch in _batches(store, split, key, evenly(every, of_components), episodes)
     )
-    starts = _fewer(starts, _FRAMES_OF_REGRESSION // episodes.clip_frames)
+    of_regression = max(2, _FRAMES_OF_REGRESSION // episodes.clip_frames)
+    starts = {key: evenly(every, of_regression) for key, every in starts.items()}
     if cortical_map is not None:
         cortical_map.cover([torch.from_numpy(np.array(store.sessions[key].coordinates)) for key in starts])
     from_map = RegressionSums()
     total, done = sum(map(len, starts.values())), 0
 
-    def sessions() -> Iterator[RegressionSums]:
+    def sessions() -> Iterator[tuple[RegressionSums, RegressionSums]]:
         nonlocal done
         for key, clips in starts.items():
-            encoding = RegressionSums()
-            statistics = split.statistics(key)
-            mean, scale = (torch.from_numpy(each) for each in (statistics.mean, statistics.scale))
-            for first in range(0, len(clips), _CLIPS_AT_ONCE):
-                some = clips[first : first + _CLIPS_AT_ONCE]
-                batch = load_clips(store, split, key, some, n_frames=episodes.clip_frames)
-                description = front_end.describe(batch.stimulus)
-                # Counts come as counts; the cells of all animals should weigh the same here.
-                counts = store.sessions[key].trace_kind == "spikes"
-                encoding.add(description, (batch.neural - mean) / scale if counts else batch.neural)
-                if cortical_map is not None:
-                    from_map.add(cortical_map.averages(batch.neural, batch.coordinates), description)
-                done += len(some)
-                if progress is not None:
-                    progress("closed form", done, total)
-            yield encoding
+            encoding = []
+            # Halves in time: neighbouring clips share slow noise. A single clip is both.
+            for half in (clips[: (len(clips) + 1) // 2], clips[len(clips) // 2 :]):
+                sums = RegressionSums()
+                for batch in _batches(store, split, key, half, episodes):
+                    description = front_end.describe(batch.stimulus)
+                    sums.add(description, batch.neural)
+                    if cortical_map is not None:
+                        from_map.add(cortical_map.averages(batch.neural, batch.coordinates), description)
+                    done += batch.n_clips
+                    if progress is not None:
+                        progress("closed form", min(done, total), total)
+                encoding.append(sums)
+            yield encoding[0], encoding[1]
 
     basis = population_basis(sessions(), module.configuration.stimulus_features)
     front_end.take_basis(basis)
@@ -88,15 +90,18 @@ def fit_closed_form(
     module.begin_with_closed_form()
 
 
+def _batches(
+    store: ClipStore, split: Split, session: str, starts: npt.NDArray[np.int64], episodes: EpisodeConfiguration
+) -> Iterator[ClipBatch]:
+    for first in range(0, len(starts), _CLIPS_AT_ONCE):
+        yield load_clips(store, split, session, starts[first : first + _CLIPS_AT_ONCE], n_frames=episodes.clip_frames)
+
+
 def _training_clips(
     store: ClipStore, split: Split, session: str, episodes: EpisodeConfiguration
 ) -> npt.NDArray[np.int64]:
-    frames = episodes.clip_frames
-    every = split.clip_starts(store.sessions[session], "train", n_frames=frames, stride=frames)
-    return first_clips(every, episodes.training_clips, frames)
-
-
-def _fewer(starts: dict[str, npt.NDArray[np.int64]], total: int) -> dict[str, npt.NDArray[np.int64]]:
-    """At most about so many clips in all, the same number of every session and at least one, evenly over time."""
-    per_session = max(1, total // max(1, len(starts)))
-    return {key: evenly(every, per_session) for key, every in starts.items()}
+    """Clips that do not overlap and end before the last that training may draw does."""
+    stored, frames = store.sessions[session], episodes.clip_frames
+    drawn = first_clips(split.clip_starts(stored, "train", n_frames=frames), episodes.training_clips, frames)
+    every = split.clip_starts(stored, "train", n_frames=frames, stride=frames)
+    return every[every <= drawn.max()] if len(drawn) else drawn

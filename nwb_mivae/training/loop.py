@@ -49,6 +49,7 @@ def make_module(
     episodes: EpisodeConfiguration,
     *,
     seed: int,
+    closed_form: bool = True,
     progress: Progress | None = None,
 ) -> MiVAEModule:
     """Build the module that ``fit`` starts from: random weights, and what follows from the data in closed form.
@@ -87,7 +88,8 @@ def make_module(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_stream(seed, _WEIGHTS))
         module = MiVAEModule(model, shape)
-    fit_closed_form(module, store, split, episodes, progress=progress)
+    if closed_form:
+        fit_closed_form(module, store, split, episodes, progress=progress)
     return module
 
 
@@ -136,7 +138,6 @@ def fit(
     model = model or ModelConfiguration()
     training = training or TrainingConfiguration()
     episodes = episodes or EpisodeConfiguration()
-    module = make_module(store, split, model, episodes, seed=training.seed, progress=progress)
     settings = {
         "store": store.digest,
         "split": split.as_dict(),
@@ -147,6 +148,10 @@ def fit(
     belongs_to = fingerprint_of({**settings, "training": training.model_dump(mode="json", exclude=_WITHOUT_EFFECT)})
     checkpoint = _checkpoint_to_resume(run, belongs_to) if resume else None
     first = 0 if checkpoint is None else checkpoint.step
+    # A checkpoint holds the closed form that training began with.
+    module = make_module(
+        store, split, model, episodes, seed=training.seed, closed_form=checkpoint is None, progress=progress
+    )
 
     fabric = Fabric(
         accelerator=training.accelerator,

@@ -65,8 +65,31 @@ def test_cells_of_unknown_place_count_in_the_mean_of_all_only() -> None:
     assert explained(nowhere, features) < explained(cortical_map(neural, coordinates), features)
     partly = coordinates.clone()
     partly[::2, 1] = torch.nan
-    assert torch.isfinite(cortical_map(neural, partly)).all()
-    assert explained(cortical_map(neural, partly), features) > 0.3
+    expected = cortical_map(neural, torch.where(torch.isfinite(partly).all(1, keepdim=True), partly, torch.nan))
+    torch.testing.assert_close(cortical_map(neural, partly), expected)
+    assert explained(expected, features) > 0.3
+    infinite = coordinates.clone()
+    infinite[0, 0] = torch.inf
+    assert explained(cortical_map(neural, infinite), features) > 0.6
+
+
+def test_cells_on_one_line_are_read_where_others_lie_a_little_off_it() -> None:
+    data = [animal(seed) for seed in range(4)]
+    line = torch.tensor([1.0, 0.0, 1.0])
+    cortical_map = CorticalMap(FEATURES, 30.0)
+    cortical_map.cover([coordinates * line for _, _, coordinates in data])
+    sums = RegressionSums()
+    for features, neural, coordinates in data:
+        sums.add(cortical_map.averages(neural, coordinates * line), features)
+    cortical_map.fit(sums, BASIS)
+    features, neural, coordinates = animal(9)
+    off = torch.randn(len(coordinates), generator=torch.Generator().manual_seed(0))[:, None] * torch.tensor(
+        [0.0, 20.0, 0.0]
+    )
+    on_line, off_line = (
+        explained(cortical_map(neural, coordinates * line + each), features) for each in (torch.zeros(3), off)
+    )
+    assert off_line > on_line - 0.05
 
 
 def test_a_map_of_animals_without_coordinates_works_from_the_mean_of_all() -> None:

@@ -53,7 +53,7 @@ def test_behind_a_front_end_latents_begin_as_the_closed_form_has_them() -> None:
     module = tiny_module(stimulus_encoder="front_end")
     clips = random_clips(clips=12)
     assert module.front_end is not None
-    module.front_end.fit_components(clips.stimulus)
+    module.front_end.fit_components([clips.stimulus])
     module.begin_with_closed_form()
     for head in (module.stimulus_encoder.shared, module.neural_shared):
         head.weight[:, : head.in_features - 6] = 0.0  # what is mixed over time adds a little

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from nwb_mivae.clips import ClipStore, Split
+from nwb_mivae.clips import ClipStore, Split, first_clips
 from nwb_mivae.model import MiVAEModule
+from nwb_mivae.training.closed_form import _training_clips
 from nwb_mivae.training.loop import make_module
 from tests.tiny_model import tiny_configuration
 from tests.tiny_run import tiny_episodes
@@ -73,6 +74,39 @@ def test_no_more_than_the_clips_of_training_are_used(store: ClipStore, split: Sp
         neural[kept] = np.array(session.neural)[kept]
         changed[key] = replace(session, neural=neural)
     assert_same(made(replace(store, sessions=changed), split, training_clips=2), few)
+
+
+def test_clips_end_before_the_last_that_training_draws_does(store: ClipStore, split: Split) -> None:
+    for limit in (1, 2, 5, 9):
+        episodes = tiny_episodes().model_copy(update={"training_clips": limit, "clip_frames": 7})
+        for key in split.train_sessions:
+            every = split.clip_starts(store.sessions[key], "train", n_frames=7)
+            used = _training_clips(store, split, key, episodes)
+            assert 0 < len(used) <= limit
+            assert used.max() <= first_clips(every, limit, 7).max()
+
+
+def test_counts_have_a_basis_in_their_own_units_and_no_map(store: ClipStore, split: Split) -> None:
+    counting = {
+        key: replace(session, trace_kind="spikes", neural=np.abs(np.array(session.neural, dtype=np.float32)))
+        for key, session in store.sessions.items()
+    }
+    louder = {
+        key: replace(session, neural=np.asarray(session.neural) * (1 + 9 * (np.arange(session.n_cells) == 0)))
+        for key, session in counting.items()
+    }
+    one, other = (made(replace(store, sessions=sessions), split) for sessions in (counting, louder))
+    assert one.cortical_map is not None
+    assert (one.cortical_map.weights == 0).all()
+    assert one.front_end is not None
+    assert other.front_end is not None
+    torch.testing.assert_close(one.front_end.basis, other.front_end.basis, rtol=1e-3, atol=1e-4)
+
+
+def test_a_module_to_be_restored_is_made_without_it(store: ClipStore, split: Split) -> None:
+    module = make_module(store, split, BEHIND_THE_FRONT_END, tiny_episodes(), seed=0, closed_form=False)
+    assert module.cortical_map is not None
+    assert (module.cortical_map.weights == 0).all()
 
 
 def test_progress_is_told_to_the_end(store: ClipStore, split: Split) -> None:
