@@ -78,6 +78,9 @@ def test_every_design_and_seed_is_kept_with_data_code_and_configuration(folder: 
             for key in result["held_out"]:
                 assert set(result["decoding"][key]) == conditions
             assert (result["context_minutes"] == {}) == (design == "pooled")
+            for minutes, entry in result["context_minutes"].items():
+                assert 0.0 <= entry["closed_form_top1"] <= 1.0
+                assert (entry["minutes_there_were"] == 0) == (minutes == "0")
 
 
 def test_what_is_there_is_not_made_again_unless_it_is_of_other_settings(

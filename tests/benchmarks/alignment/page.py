@@ -287,6 +287,8 @@ def _minutes(results: Results) -> str:
             continue
         lengths = {"0": (("retrieval", "held_out", "without_context"), _SCALES_ONLY)}
         for minutes, entry in found[0]["context_minutes"].items():
+            if minutes == "0":
+                continue
             enough = entry["minutes_there_were"] > 0.97 * float(minutes)
             what = "activity and frames of so long, from the beginning"
             there = "" if enough else f"; an animal has only {entry['minutes_there_were']:.1f}"
@@ -294,12 +296,17 @@ def _minutes(results: Results) -> str:
         lengths["all"] = (("retrieval", "held_out", "with_context"), _RECORDING)
         for minutes, (path, seen) in lengths.items():
             top1, top5, centred = (results.at(design, *path, name) for name in ("top1", "top5", "centred_r"))
-            figures = [each.text() for each in (top1, top1.over(ideal), top5, centred)]
+            alone = (
+                results.retrieved(design, "held_out", "untrained_readout", "top1")
+                if minutes == "all"
+                else results.at(design, "context_minutes", minutes, "closed_form_top1")
+            )
+            figures = [each.text() for each in (top1, top1.over(ideal), top5, centred, alone)]
             rows.append([f"`{design}`", minutes, *figures, seen])
     if not rows:
         return "No design that reads context was measured."
     rows += [
-        [name, minutes, top1.text(), top1.over(ideal).text(), *(each.text() for each in others), _BY_ITS_OWN]
+        [name, minutes, top1.text(), top1.over(ideal).text(), *(each.text() for each in others), "-", _BY_ITS_OWN]
         for key, (name, _) in results.baseline_names().items()
         for minutes, found in results.minutes.items()
         if key in found["baselines"]
@@ -307,8 +314,13 @@ def _minutes(results: Results) -> str:
             [results.of_baseline(key, "held_out", each, minutes=minutes) for each in ("top1", "top5", "centred_r")]
         ]
     ]
-    header = ["design", "minutes", "top-1", "of ideal", "top-5", "centred R", "has seen of the animal"]
-    return "Held-out animals. Minutes count clips of the training part only.\n\n" + _table(header, rows)
+    columns = ["top-1", "of ideal", "top-5", "centred R", "closed form alone, top-1"]
+    header = ["design", "minutes", *columns, "has seen of the animal"]
+    words = (
+        "Held-out animals. Minutes count clips of the training part only. The closed form alone, with as much of the "
+        "animal, is looked up by the cosine of its features: the read-out's, or without context the cortical map's."
+    )
+    return words + "\n\n" + _table(header, rows)
 
 
 def _across(results: Results) -> str:
@@ -432,19 +444,21 @@ def _likeness(results: Results) -> list[str]:
     words = (
         "Latents of the same test clips of held-out animals by two runs: share of variance that a linear map predicts "
         "(both ways; fitted on training clips), and mean correlation after the best assignment of single latents, "
-        "beside the same for other clips. Mean ± standard deviation over pairs of runs."
+        "beside the same for other clips. Two networks are alike already because they are shown the same clips: "
+        "*untrained* is the same between two draws of random heads. Mean ± standard deviation over pairs of runs."
     )
     rows = []
     for design, found in results.likeness.items():
-        for block in _SHARED:
-            pairs = [pair[block] for pair in found["pairs"]]
+        for condition, block in ((condition, block) for condition in ("trained", "untrained") for block in _SHARED):
+            of_condition = [pair if condition == "trained" else pair.get("untrained", {}) for pair in found["pairs"]]
+            pairs = [each[block] for each in of_condition if block in each]
             linear = Figure.of(pair[name] for pair in pairs for name in ("one_from_other", "other_from_one"))
             matched, chance = (
                 Figure.of(pair[name] for pair in pairs)
                 for name in ("matched_correlation", "matched_correlation_chance")
             )
-            rows.append([f"`{design}`", _BLOCKS[block], linear.text(), matched.text(), chance.text()])
-    header = ["design", "block", "up to a linear map, R²", "up to order and sign, MCC", "MCC of other clips"]
+            rows.append([f"`{design}`", condition, _BLOCKS[block], linear.text(), matched.text(), chance.text()])
+    header = ["design", "heads", "block", "up to a linear map, R²", "up to order and sign, MCC", "MCC of other clips"]
     return [words, _table(header, rows)]
 
 

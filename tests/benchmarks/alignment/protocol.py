@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from nwb_mivae.clips import EpisodeConfiguration
+from nwb_mivae.clips import EpisodeConfiguration, load_clips
 from nwb_mivae.evaluation import CONDITIONS, EvaluationConfiguration, evaluate, metrics
-from nwb_mivae.evaluation.conditions import condition_metrics, mean_metrics
+from nwb_mivae.evaluation.conditions import Posterior, condition_metrics, mean_metrics
 from nwb_mivae.evaluation.embedding import Population as Reading
 from nwb_mivae.evaluation.embedding import StimulusEmbedding, embed_session, untrained_module
 from nwb_mivae.inference import session_context
@@ -133,7 +133,7 @@ def judge(given: Material, settings: Settings, folder: Path, *, note: Callable[[
             decoded = decoding(module, given, split, factors, seed=settings.seed)
         with step("generation"):
             generated = _generation(module, given, split, settings.seed)
-        _keep_latents(module, given, split, latents_path(folder, settings))
+        _keep_latents(module, given, split, settings.seed, latents_path(folder, settings))
     return {
         "configuration": settings.as_dict(),
         "code": code_digest(JUDGING),
@@ -210,18 +210,19 @@ def clips_in(given: Material, minutes: float) -> int:
 
 
 def _by_minutes(module: MiVAEModule, given: Material, split: Split, settings: Settings) -> dict[str, Any]:
-    """Retrieval in held-out animals with the first minutes of their training part as context.
+    """Retrieval in held-out animals with the first minutes of their training part as context, and with none.
 
     Empty where the design reads no context. Minutes are those of training clips; what was shown in between and belongs
-    to other parts is not counted.
+    to other parts is not counted. Under ``closed_form_top1`` stands what the closed form finds by itself with as much:
+    the read-out's features, or without context those of the cortical map, looked up by centred cosine.
     """
     if not module.uses_context:
         return {}
     scale = given.scale
     found: dict[str, Any] = {}
-    for minutes in scale.context_minutes:
-        wanted = clips_in(given, minutes)
-        of_sessions, least = [], np.inf
+    for minutes in (0.0, *scale.context_minutes):
+        wanted = clips_in(given, minutes) if minutes else 0
+        of_sessions, closed_form, least = [], [], np.inf
         for key in split.held_out_sessions:
             context = session_context(module, given.store, split, key, clips=wanted, from_start=True)
             least = min(least, 0 if context is None else context.n_frames / given.store.frame_rate / 60.0)
@@ -240,8 +241,24 @@ def _by_minutes(module: MiVAEModule, given: Material, split: Split, settings: Se
             of_sessions.append(
                 condition_metrics(embedding.shared["context"], candidates, target, settings.evaluation.distance)
             )
-        found[f"{minutes:g}"] = {**mean_metrics(of_sessions), "minutes_there_were": float(least)}
+            predicted = embedding.predicted.get("context") or _by_place(module, given, split, key)
+            features = stimuli.features(embedding.content[first])
+            closed_form.append(condition_metrics(predicted, features, target, "centred_cosine"))
+        found[f"{minutes:g}"] = {
+            **mean_metrics(of_sessions),
+            "closed_form_top1": mean_metrics(closed_form)["top1"],
+            "minutes_there_were": float(least),
+        }
     return found
+
+
+def _by_place(module: MiVAEModule, given: Material, split: Split, session: str) -> Posterior:
+    """Features of the test clips as the cortical map predicts them: zeros where it was not fitted."""
+    starts = clips_of(given, split, session, "test", given.scale.test_clips).starts
+    batch = load_clips(given.store, split, session, starts, n_frames=given.scale.clip_frames).to(_device())
+    assert module.cortical_map is not None
+    mean = module.cortical_map(batch.neural, batch.coordinates).float().cpu().numpy()
+    return Posterior(mean, np.zeros_like(mean))
 
 
 def _generation(module: MiVAEModule, given: Material, split: Split, seed: int) -> dict[str, Any]:
@@ -270,40 +287,56 @@ def latents_path(folder: Path, settings: Settings) -> Path:
     return folder / "latents" / f"{settings.scale.name}-{settings.design}-{settings.seed}.npz"
 
 
-def _keep_latents(module: MiVAEModule, given: Material, split: Split, path: Path) -> None:
-    """Shared latents of held-out animals, by which runs with other seeds are compared."""
+def _keep_latents(module: MiVAEModule, given: Material, split: Split, seed: int, path: Path) -> None:
+    """Shared latents of held-out animals, by which runs with other seeds are compared, and those of random heads.
+
+    Two networks that see the same clips are alike without having learned anything; that much is no agreement.
+    """
+    random = np.random.default_rng([seed, 79])
+    networks = {"": module, "untrained.": untrained_module(module, int(random.integers(2**31)))}
     arrays: dict[str, Any] = {}
     for key in split.held_out_sessions:
-        context = session_context(module, given.store, split, key)
-        for part, count in (("train", given.scale.decoding_clips), ("test", given.scale.test_clips)):
-            clips = clips_of(given, split, key, cast(Any, part), count)
-            blocks = encoded(module, given, split, clips, context)
-            arrays[f"{key}.{part}.groups"] = clips.groups
-            arrays |= {f"{key}.{part}.{name}": blocks[name].astype(np.float32) for name in _SHARED}
+        for prefix, network in networks.items():
+            context = session_context(network, given.store, split, key)
+            for part, count in (("train", given.scale.decoding_clips), ("test", given.scale.test_clips)):
+                clips = clips_of(given, split, key, cast(Any, part), count)
+                blocks = encoded(network, given, split, clips, context)
+                arrays[f"{key}.{part}.groups"] = clips.groups
+                arrays |= {f"{prefix}{key}.{part}.{name}": blocks[name].astype(np.float32) for name in _SHARED}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as beside, open(beside, "wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
 def likeness_of_runs(paths: Sequence[Path], sessions: Sequence[str]) -> dict[str, Any]:
-    """For every pair of runs, how alike their shared latents of the same clips are: mean over sessions, by block."""
+    """For every pair of runs, how alike their shared latents of the same clips are: mean over sessions, by block.
+
+    Under ``untrained`` stands the same for random heads.
+    """
     pairs = []
     for number, one_path in enumerate(paths):
         for other_path in paths[number + 1 :]:
             with np.load(one_path) as one, np.load(other_path) as other:
-                of_block = {}
-                for block in _SHARED:
-                    each = [
-                        likeness(
-                            (one[f"{key}.train.{block}"], one[f"{key}.test.{block}"]),
-                            (other[f"{key}.train.{block}"], other[f"{key}.test.{block}"]),
-                            one[f"{key}.train.groups"],
-                        )
-                        for key in sessions
-                    ]
-                    of_block[block] = {name: float(np.mean([every[name] for every in each])) for name in each[0]}
-            pairs.append({"runs": [one_path.stem, other_path.stem], **of_block})
+                trained, untrained = (_likeness(one, other, sessions, prefix) for prefix in ("", "untrained."))
+            pairs.append({"runs": [one_path.stem, other_path.stem], **trained, "untrained": untrained})
     return {"pairs": pairs}
+
+
+def _likeness(
+    one: Mapping[str, Any], other: Mapping[str, Any], sessions: Sequence[str], prefix: str
+) -> dict[str, dict[str, float]]:
+    of_block = {}
+    for block in _SHARED:
+        each = [
+            likeness(
+                (one[f"{prefix}{key}.train.{block}"], one[f"{prefix}{key}.test.{block}"]),
+                (other[f"{prefix}{key}.train.{block}"], other[f"{prefix}{key}.test.{block}"]),
+                one[f"{key}.train.groups"],
+            )
+            for key in sessions
+        ]
+        of_block[block] = {name: float(np.mean([every[name] for every in each])) for name in each[0]}
+    return of_block
 
 
 def _device() -> torch.device:
