@@ -99,7 +99,6 @@ def _introduction(results: Results, scale: str) -> str:
     steps = sorted({each["configuration"]["training"]["steps"] for each in results.every})
     made = first["provenance"]
     packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
-    seconds = ", ".join(f"`{each}` {results.at(each, 'seconds', 'training').text(0)}" for each in results.designs)
     options = _options(results, steps, size["steps"])
     lines = [
         f"* **Command**: `python -m tests.benchmarks.alignment --scale {scale} {options} --out FOLDER --page PAGE`; "
@@ -113,7 +112,7 @@ def _introduction(results: Results, scale: str) -> str:
         f"* **Training**: {', '.join(map(str, steps))} steps, seeds {', '.join(map(str, seeds))}; "
         + ("mean ± standard deviation over them." if len(seeds) > 1 else "**one seed**.")
         + _fewer_seeds(results, len(seeds))
-        + f" Clips of {training.get('clip_frames', size['clip_frames'])} frames. Seconds: {seconds}.",
+        + f" Clips of {training.get('clip_frames', size['clip_frames'])} frames.",
         f"* **Machine**: {made['platform']}, {made['device']}; Python {made['python']}, {packages}.",
         f"* **Code**: digest {', '.join(codes)}.",
     ]

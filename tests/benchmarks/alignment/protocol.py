@@ -116,7 +116,8 @@ def judge(given: Material, settings: Settings, folder: Path, *, note: Callable[[
         observer = alone["ideal_observer"]
     with step("training"):
         module, run, trained_in = trained_module(given, split, settings, folder)
-        seconds["training"] = trained_in
+    # Of the training itself, which may have been an earlier one.
+    seconds["training"] = trained_in
     with torch.no_grad():
         with step("retrieval"):
             evaluation = evaluate(
