@@ -7,7 +7,8 @@ animal has to have seen what another saw, and none has a parameter: an animal th
 same terms.
 
 Weights that were fitted to noise are weights too, and would be taken for something that cells carry. Every animal is
-therefore predicted twice, from either half of its recording; only what both halves agree about counts.
+therefore predicted twice, from either half of its recording, and products of both count: noise agrees by chance only.
+By chance it still does, a little: the last features of a basis, where few are carried, are noise.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["PopulationBasis", "population_basis"]
 
 #: Share of what the leading combination explains below which another one tells nothing of its own.
 _LEAST_SHARE = 1e-3
-#: Variance of a cell's activity that both halves must explain alike for a combination to be kept at all.
+#: Share of a cell's variance that both halves must explain alike for a combination to be kept at all.
 _LEAST_EXPLAINED = 1e-6
 #: Cells at which an animal weighs half of what it would with any number of them.
 _HALF_WEIGHT = 100
@@ -47,8 +48,8 @@ class PopulationBasis(NamedTuple):
 def population_basis(sessions: Iterable[tuple[RegressionSums, RegressionSums]], n_features: int) -> PopulationBasis:
     """The leading combinations over all sessions; at most ``n_features``, fewer where there is no more to tell.
 
-    Features are uncorrelated over the frames of all sessions. Their variances go with the square root of what each
-    explains, so that what cells hardly carry counts less, and add up to ``n_features``. An animal with more cells
+    Features are uncorrelated within the halves of recordings, pooled. Their variances go with the square root of what
+    each explains, so that what cells hardly carry counts less, and add up to ``n_features``. An animal with more cells
     weighs more, but not without bound, so that one large recording does not decide for all.
 
     Parameters

@@ -70,7 +70,8 @@ def fit_closed_form(
         for key, clips in starts.items():
             encoding = []
             # Halves in time: neighbouring clips share slow noise. A single clip is both.
-            for half in (clips[: (len(clips) + 1) // 2], clips[len(clips) // 2 :]):
+            middle = len(clips) // 2
+            for half in (clips[:middle], clips[middle:]) if middle else (clips, clips):
                 sums = RegressionSums()
                 for batch in _batches(store, split, key, half, episodes):
                     description = front_end.describe(batch.stimulus)

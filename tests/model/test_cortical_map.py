@@ -89,6 +89,7 @@ def test_cells_on_one_line_are_read_where_others_lie_a_little_off_it() -> None:
     on_line, off_line = (
         explained(cortical_map(neural, coordinates * line + each), features) for each in (torch.zeros(3), off)
     )
+    assert on_line > 0.2
     assert off_line > on_line - 0.05
 
 

@@ -55,7 +55,7 @@ def test_more_animals_find_it_better() -> None:
     assert miss(8) < 0.5 * miss(1)
 
 
-def test_cells_that_only_make_noise_carry_nothing() -> None:
+def test_noise_counts_for_less_than_what_either_half_says_of_itself() -> None:
     """With few frames for many predictors, either half explains its own noise well; they do not agree about it."""
     sums, _ = animals(3, carries=0.0, size=200, clips=50)
     of_noise = population_basis(sums, 64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from nwb_mivae.clips import ClipStore, Split, first_clips
 from nwb_mivae.model import MiVAEModule
+from nwb_mivae.model.population_basis import PopulationBasis, population_basis
+from nwb_mivae.model.regression import RegressionSums
+from nwb_mivae.training import closed_form
 from nwb_mivae.training.closed_form import _training_clips
 from nwb_mivae.training.loop import make_module
 from tests.tiny_model import tiny_configuration
@@ -84,6 +87,26 @@ def test_clips_end_before_the_last_that_training_draws_does(store: ClipStore, sp
             used = _training_clips(store, split, key, episodes)
             assert 0 < len(used) <= limit
             assert used.max() <= first_clips(every, limit, 7).max()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_the_halves_of_a_recording_share_no_clip(
+    store: ClipStore, split: Split, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for a recording of one clip, which is both."""
+    seen: list[tuple[int, int]] = []
+
+    def halves(sessions: Iterable[tuple[RegressionSums, RegressionSums]], n_features: int) -> PopulationBasis:
+        found = list(sessions)
+        seen.extend((one.frames, other.frames) for one, other in found)
+        return population_basis(found, n_features)
+
+    monkeypatch.setattr(closed_form, "population_basis", halves)
+    made(store, split, training_clips=count)
+    frames = tiny_episodes().clip_frames
+    for one, other in seen:
+        assert one + other == max(count, 2) * frames
+        assert abs(one - other) <= frames
 
 
 def test_counts_have_a_basis_in_their_own_units_and_no_map(store: ClipStore, split: Split) -> None:

@@ -300,6 +300,8 @@ def _minutes(results: Results) -> str:
                 if minutes == "all"
                 else results.at(design, "context_minutes", minutes, "closed_form_top1")
             )
+            if found[0]["configuration"]["model"]["stimulus_encoder"] != "front_end":
+                alone = Figure(())  # features that were learned by gradient are no closed form
             figures = [each.text() for each in (top1, top1.over(ideal), top5, centred, alone)]
             rows.append([f"`{design}`", minutes, *figures, seen])
     if not rows:
@@ -317,7 +319,8 @@ def _minutes(results: Results) -> str:
     header = ["design", "minutes", *columns, "has seen of the animal"]
     words = (
         "Held-out animals. Minutes count clips of the training part only. The closed form alone, with as much of the "
-        "animal, is looked up by the cosine of its features: the read-out's, or without context the cortical map's."
+        "animal, is looked up by the cosine of its features: the read-out's, or without context the cortical map's. "
+        "Its penalty is the learned one, but for *all*, which has the one that training begins with."
     )
     return words + "\n\n" + _table(header, rows)
 
@@ -444,7 +447,8 @@ def _likeness(results: Results) -> list[str]:
         "Latents of the same test clips of held-out animals by two runs: share of variance that a linear map predicts "
         "(both ways; fitted on training clips), and mean correlation after the best assignment of single latents, "
         "beside the same for other clips. Two networks are alike already because they are shown the same clips: "
-        "*untrained* is the same between two draws of random heads. Mean ± standard deviation over pairs of runs."
+        "*untrained* is the same between two draws of random weights (behind a front end, of the heads). "
+        "Mean ± standard deviation over pairs of runs."
     )
     rows = []
     for design, found in results.likeness.items():
@@ -457,7 +461,7 @@ def _likeness(results: Results) -> list[str]:
                 for name in ("matched_correlation", "matched_correlation_chance")
             )
             rows.append([f"`{design}`", condition, _BLOCKS[block], linear.text(), matched.text(), chance.text()])
-    header = ["design", "heads", "block", "up to a linear map, R²", "up to order and sign, MCC", "MCC of other clips"]
+    header = ["design", "weights", "block", "up to a linear map, R²", "up to order and sign, MCC", "MCC of other clips"]
     return [words, _table(header, rows)]
 
 
