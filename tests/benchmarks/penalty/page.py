@@ -35,8 +35,8 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         "top-1 (which of the clips is this, by the cosine of centred features) / R² of the features. Penalties are in "
         "units of the total variance of the inputs, as `model.readout_penalty` is; the last column is the number "
         f"{ABSOLUTE:g} whatever the recording, the default before, with what it is in those units. Nothing is trained. "
-        "R² is low throughout: features of single frames are read from noisy single trials, and it is negative where the penalty "
-        "is too small for the context.",
+        "R² is low throughout: features of single frames are read from noisy single trials, and it is "
+        "negative where the penalty is too small for the context.",
         "* **Command**: `python -m tests.benchmarks.penalty --out FOLDER --page PAGE`; the page is generated, not "
         "written.\n"
         "* **Data**: simulated, as in [default settings, by kind of recording](defaults.md); "
