@@ -128,7 +128,7 @@ def test_a_part_of_the_training_part_is_that_of_a_context_as_large(store: ClipSt
 
     for recording in recordings(store, split, clips=20, n_frames=N_FRAMES, context_clips=5):
         starts = split.clip_starts(store.sessions[recording.key], "train", n_frames=N_FRAMES, stride=N_FRAMES)
-        np.testing.assert_array_equal(recording.train.rows[:, 0], evenly(starts, 5))
+        np.testing.assert_array_equal(recording.train.rows[:, 0], starts[:5])
         assert recording.train_overlapping is recording.train
         np.testing.assert_array_equal(recording.train_rows, np.unique(recording.train.rows))
 
