@@ -127,6 +127,7 @@ def _options(results: Results, steps: Sequence[int], of_scale: int) -> str:
     options = [f"--designs {' '.join(results.designs)}", f"--seeds {' '.join(map(str, seeds))}"]
     options += [f"--steps {number}" for number in steps if number != of_scale]
     options += ["--baselines"] if results.baselines else []
+    options += ["--cebra"] if any(each.get("configuration", {}).get("cebra") for each in results.baselines) else []
     options += ["--scaling"] if results.scaling else []
     return " ".join(options)
 
