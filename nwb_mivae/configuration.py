@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pydantic
 import yaml
@@ -24,6 +24,9 @@ class Configuration(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+    #: Keys of earlier versions that a run's settings may still hold, and what to do about each.
+    retired: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, file: str | PathLike[str] | None = None) -> Self:
@@ -82,28 +85,30 @@ def _explain(
     first = problem.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     more = problem.error_count() - 1
-    found = f"{first['msg']} (value {first.get('input')!r})"
-    if first["type"] == "extra_forbidden":
-        found = "an unknown key"
+    found, expected, remedy = f"{first['msg']} (value {first.get('input')!r})", None, "correct that key"
+    where = _class_at(cls, first["loc"][:-1])
+    if first["type"] == "extra_forbidden" and where is not None:
+        last = str(first["loc"][-1])
+        found = "a key of an earlier version" if last in where.retired else "an unknown key"
+        expected = f"one of the keys {', '.join(where.model_fields)}"
+        remedy = where.retired.get(last, remedy)
     if more:
         found += f", and {more} more"
-    known = ", ".join(_keys_at(cls, first["loc"][:-1]))
     return ConfigurationError(
         found,
-        expected=f"one of the keys {known}" if first["type"] == "extra_forbidden" and known else None,
-        remedy="correct that key",
+        expected=expected,
+        remedy=remedy,
         file=None if file is None else fspath(file),
         object_path=key or None,
     )
 
 
-def _keys_at(cls: type[Configuration], location: tuple[int | str, ...]) -> list[str]:
-    current: type[pydantic.BaseModel] = cls
+def _class_at(cls: type[Configuration], location: tuple[int | str, ...]) -> type[Configuration] | None:
+    """The class that has the keys at a place of the settings; ``None`` where there is a mapping of free keys."""
+    current = cls
     for part in location:
         field = current.model_fields.get(str(part))
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel)
-        ):
-            return []
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Configuration)):
+            return None
         current = field.annotation
-    return list(current.model_fields)
+    return current

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 import pytest
@@ -122,3 +123,23 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(pydantic.ValidationError):
         Inner().steps = 5  # type: ignore[misc]
+
+
+class _Renamed(Configuration):
+    retired: ClassVar[Mapping[str, str]] = {"depth": "set height instead"}
+
+    height: int = 1
+
+
+class _Outer(Configuration):
+    inner: _Renamed = _Renamed()
+
+
+@pytest.mark.parametrize("values", [{"inner": {"depth": 3}}, {"inner": {"height": 2, "depth": 3}}])
+def test_a_key_of_an_earlier_version_is_refused_with_what_to_do_instead(values: dict[str, Any]) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"inner\.depth: found a key of an earlier version.*Set height instead"
+    ):
+        _Outer.from_mapping(values)
+    with pytest.raises(ConfigurationError, match=r"inner\.width: found an unknown key; expected one of.* height"):
+        _Outer.from_mapping({"inner": {"width": 3}})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -70,6 +71,11 @@ class ModelConfiguration(Configuration):
         Largest number of context frames for the ridge in its dual form, used where cells times offsets exceed
         ``readout_primal_size``; beyond it, frames are taken evenly.
     """
+
+    retired: ClassVar[Mapping[str, str]] = {
+        "readout_ridge": "set readout_penalty instead, or leave both out: it is in units of the variance of all cells' "
+        "activity now, and the default, 1.0, suits most recordings"
+    }
 
     population: Population = "contextual"
     stimulus_encoder: StimulusDesign = "front_end"

@@ -524,7 +524,6 @@ def test_what_a_living_program_writes_is_not_removed(source: Path, stored: Store
 
 @pytest.mark.slow
 def test_masks_that_moved_after_the_first_results_are_refused(tmp_path: Path):
-    pytest.importorskip("skimage", reason="simulated movies need scikit-image")
     from nwb_mivae.clips import prepare
     from nwb_mivae.simulation import SimulationConfiguration, simulate
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nwb_mivae.outputs import write_json
+from nwb_mivae.outputs import read_json, write_json
 from nwb_mivae.provenance import provenance_record
 
-__all__ = ["Measured", "forget_file", "in_child", "measured", "report"]
+__all__ = ["Measured", "forget_file", "in_child", "measured", "report", "unless_there"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,15 @@ class Measured:
     before_mebibytes: float
     peak_mebibytes: float
     result: Any = None
+
+
+def unless_there(path: Path, settings: dict[str, Any], make: Callable[[], dict[str, Any]]) -> None:
+    """Make figures that hold their settings under ``configuration`` and write them, unless the same are there."""
+    if path.exists() and read_json(path)["configuration"] == settings:
+        print(f"{path.name} is there")
+        return
+    write_json(path, make())
+    print(f"{path.name} is made", flush=True)
 
 
 def measured(function: Callable[[], Any]) -> Measured:

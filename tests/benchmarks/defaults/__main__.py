@@ -8,13 +8,13 @@ same settings and code, is not made again. `--kinds` without a name makes none a
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from nwb_mivae.outputs import read_json, write_json
 from tests.benchmarks.defaults.kinds import KINDS
 from tests.benchmarks.defaults.measure import figures, settings_of
 from tests.benchmarks.defaults.page import write_page
-from tests.benchmarks.measuring import in_child
+from tests.benchmarks.measuring import in_child, unless_there
 
 _ENCODERS = ("front_end", "convolutional")
 
@@ -27,12 +27,11 @@ def main(arguments: list[str] | None = None) -> None:
     for name in given.kinds:
         for encoder in given.encoders:
             for seed in given.seeds:
-                path = out / f"{name}-{encoder}-{seed}.json"
-                if path.exists() and read_json(path)["configuration"] == settings_of(KINDS[name], encoder, seed):
-                    print(f"{path.name} is there")
-                    continue
-                write_json(path, in_child(figures, name, encoder, seed, (given.data or out / "data") / name))
-                print(f"{path.name} is made", flush=True)
+                unless_there(
+                    out / f"{name}-{encoder}-{seed}.json",
+                    settings_of(KINDS[name], encoder, seed),
+                    partial(in_child, figures, name, encoder, seed, (given.data or out / "data") / name),
+                )
     if given.page is not None:
         write_page(out, given.page)
 

@@ -7,10 +7,11 @@ are JSON files in the output folder; one that is there, of the same settings and
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from nwb_mivae.outputs import read_json, write_json
 from tests.benchmarks.defaults.kinds import KINDS
+from tests.benchmarks.measuring import unless_there
 from tests.benchmarks.penalty.measure import figures, settings_of
 from tests.benchmarks.penalty.page import write_page
 
@@ -21,12 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
     for name in given.kinds:
-        path = out / f"{name}.json"
-        if path.exists() and read_json(path)["configuration"] == settings_of(name):
-            print(f"{path.name} is there")
-            continue
-        write_json(path, figures(name, (given.data or out / "data") / name))
-        print(f"{path.name} is made", flush=True)
+        folder = (given.data or out / "data") / name
+        unless_there(out / f"{name}.json", settings_of(name), partial(figures, name, folder))
     if given.page is not None:
         write_page(out, given.page)
 
