@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nwb_mivae.annotation.backends import BackendName
     from nwb_mivae.annotation.results import Form
     from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution
+    from nwb_mivae.attribution.configuration import BlockName, MethodName, SourceName
     from nwb_mivae.clips import ClipStore, EpisodeConfiguration, Split, SplitConfiguration
     from nwb_mivae.evaluation import Evaluation, EvaluationConfiguration
     from nwb_mivae.inference import SessionFingerprints, SessionLatents
@@ -312,20 +313,25 @@ class MiVAE:
         session: str,
         configuration: AttributionConfiguration | None = None,
         *,
+        of: BlockName | None = None,
+        to: SourceName | Sequence[SourceName] | None = None,
+        method: MethodName | Sequence[MethodName] | None = None,
+        latents: Sequence[int] | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> SessionAttribution:
-        """Trace a session's latents back to its neurons and to stimulus pixels."""
-        from nwb_mivae.attribution import AttributionConfiguration, attribute
+        """Trace a session's latents back to its neurons and to stimulus pixels; see :func:`nwb_mivae.attribute`."""
+        from nwb_mivae.attribution import attribute
 
         return attribute(
-            self.module,
-            self.store,
-            self.split,
+            self,
             self._known(session),
-            configuration=configuration or AttributionConfiguration(),
+            of=of,
+            to=to,
+            method=method,
+            latents=latents,
+            configuration=configuration,
             seed=seed,
-            weights_sha256=self._weights,
             progress=progress,
         )
 

@@ -121,9 +121,11 @@ def refuse_foreign_results(results: Results, *, file: str) -> None:
     if attribution is not None:
         for name, method in attribution.methods.items():
             frames, where = len(attribution.time), f"attribution.{name}"
-            _refuse_shape(f"{where}.neurons", method.neurons, (frames, stored.n_cells), file)
+            # An attribution to pixels alone has no cells, one to neurons alone no pixels.
+            n_cells = stored.n_cells if method.neurons.size else 0
+            _refuse_shape(f"{where}.neurons", method.neurons, (frames, n_cells), file)
             latents_of = method.neurons_per_latent.shape[0]
-            _refuse_shape(f"{where}.neurons_per_latent", method.neurons_per_latent, (latents_of, stored.n_cells), file)
+            _refuse_shape(f"{where}.neurons_per_latent", method.neurons_per_latent, (latents_of, n_cells), file)
             _refuse_shape(f"{where}.pixels", method.pixels, (frames, *method.pixels.shape[1:3]), file)
             expected = (method.pixels_per_latent.shape[0], *method.pixels.shape[1:3])
             _refuse_shape(f"{where}.pixels_per_latent", method.pixels_per_latent, expected, file)

@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nwb_mivae.configuration import Configuration
 
-__all__ = ["AttributionConfiguration", "SubpopulationConfiguration"]
+__all__ = [
+    "AttributionConfiguration",
+    "BlockName",
+    "MethodName",
+    "QuantityName",
+    "SourceName",
+    "SubpopulationConfiguration",
+]
+
+MethodName = Literal["score", "fisher", "gradient", "gradient_x_input", "integrated_gradients", "occlusion"]
+SourceName = Literal["neurons", "pixels"]
+BlockName = Literal["shared", "private"]
+QuantityName = Literal["evidence", "mean"]
 
 
 class AttributionConfiguration(Configuration):
-    """What is traced back, by which methods, and at what cost.
+    """What is traced back, to what, by which methods, and at what cost.
 
     Attributes
     ----------
     methods
-        Methods of the design's section 5 offered so far.
+        ``score`` and ``fisher`` are the score-based methods of the design; the others are its references. See
+        :data:`nwb_mivae.attribution.METHODS`.
+    of
+        Which latents: ``shared`` ones, or those that each modality has for itself (``private``). Neural latents are
+        traced to neurons, stimulus latents to pixels.
+    to
+        Sources that are traced back to.
+    latents
+        Numbers of the latents of the block, from 0; null takes all.
+    quantity
+        What ``gradient_x_input``, ``integrated_gradients`` and ``occlusion`` divide among the sources: ``evidence``
+        (log posterior at the other modality's estimate, less its mean at the session's other estimates; not for
+        private latents) or ``mean`` (the posterior mean). Null takes evidence for shared and means for private latents.
+        ``gradient`` is always of the mean: that of a log posterior is the score.
+    baseline
+        What contributions are relative to: ``mean``, the mean of each cell or pixel over the attributed clips, or
+        ``zero`` (a cell's mean over the training part, or no spikes; a black pixel).
+    path_steps
+        Points on the path of ``integrated_gradients``; the result states the error they leave.
+    occlusion_frames, occlusion_pixels
+        Frames, and pixels on a side, of an occluded patch; null frames occlude the whole clip. Cells are occluded one
+        by one.
+    by_latent
+        Whether every latent's map of every frame is kept, beside their sum; as many times as large as there are
+        latents.
     part
         Part of the split the attributed clips come from.
     clips
@@ -32,13 +68,41 @@ class AttributionConfiguration(Configuration):
         probes' noise, depend on them; exact figures do not.
     """
 
-    methods: tuple[Literal["score", "fisher"], ...] = Field(default=("score", "fisher"), min_length=1)
+    methods: tuple[MethodName, ...] = Field(default=("score", "fisher", "gradient_x_input"), min_length=1)
+    of: BlockName = "shared"
+    to: tuple[SourceName, ...] = Field(default=("neurons", "pixels"), min_length=1)
+    latents: tuple[int, ...] | None = Field(default=None, min_length=1)
+    quantity: QuantityName | None = None
+    baseline: Literal["mean", "zero"] = "mean"
+    path_steps: int = Field(default=8, ge=1, le=256)
+    occlusion_frames: int | None = Field(default=None, ge=1)
+    occlusion_pixels: int = Field(default=4, ge=1)
+    by_latent: bool = False
     part: Literal["train", "validation", "test"] = "test"
     clips: int | None = Field(default=64, ge=1)
     context: bool = True
     probes: int | None = Field(default=4, ge=2)
     clips_at_once: int = Field(default=8, ge=1)
     vectors_at_once: int = Field(default=4, ge=1)
+
+    @model_validator(mode="after")
+    def _check_private(self) -> Self:
+        if self.of == "private" and "score" in self.methods:
+            raise ValueError(
+                "score needs the other modality's estimate of the latents, and private latents have none; set methods "
+                "to fisher, gradient or one of the others"
+            )
+        if self.of == "private" and self.quantity == "evidence":
+            raise ValueError(
+                "evidence needs the other modality's estimate of the latents, and private latents have none; set "
+                "quantity to mean"
+            )
+        return self
+
+    @property
+    def divided(self) -> QuantityName:
+        """What contributions add up to."""
+        return self.quantity or ("evidence" if self.of == "shared" else "mean")
 
 
 class SubpopulationConfiguration(Configuration):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,18 +16,24 @@ import numpy.typing as npt
 from nwb_mivae.errors import AttributionError
 from nwb_mivae.outputs import whole_file
 
-__all__ = ["METHODS", "MethodAttribution", "SessionAttribution"]
+__all__ = ["CONTRIBUTIONS", "METHODS", "Averages", "MethodAttribution", "SessionAttribution"]
 
-#: The two score-based methods of the model page, section 5.
-METHODS = ("score", "fisher")
+_Maps = npt.NDArray[np.float32]
+_Source = Literal["neurons", "pixels"]
+_SOURCES: tuple[_Source, _Source] = ("neurons", "pixels")
 
-_MAPS = ("neurons", "neurons_per_latent", "pixels", "pixels_per_latent")
+#: The score-based methods of the model page, section 5, and those it compares them with.
+METHODS = ("score", "fisher", "gradient", "gradient_x_input", "integrated_gradients", "occlusion")
+#: Methods whose maps say what each element contributes to a quantity, and add up to it.
+CONTRIBUTIONS = ("gradient_x_input", "integrated_gradients", "occlusion")
+
+_MAPS = ("neurons", "neurons_per_latent", "pixels", "pixels_per_latent", "neurons_by_latent", "pixels_by_latent")
 _FRAMES = ("time", "stop_time", "row", "presentation", "clip")
 
 
 @dataclass(frozen=True)
 class MethodAttribution:
-    """One method's attribution of F frames to N neurons and to H x W pixels.
+    """One method's attribution of F frames to N neurons and to H x W pixels; none where not asked for.
 
     Frame ``f`` of ``neurons`` is about the *input* at that frame: how the latents of the whole clip (summed over its
     frames and over the K latents) respond to neuron ``i`` at frame ``f``.
@@ -35,20 +41,36 @@ class MethodAttribution:
     Attributes
     ----------
     neurons : ndarray of float32, (F, N)
-        Per standard deviation of the neuron's activity. Signed for ``score``, not negative for ``fisher``.
+        Per standard deviation of the neuron's activity for ``score``, ``fisher`` and ``gradient``; for contributions
+        their own unit, nats for evidence. Over latents the sum, where values of different latents may be added; else
+        the root of the sum of squares.
     neurons_per_latent : ndarray of float32, (K, N)
-        Session figure per latent: mean over frames of the absolute value for ``score``, root mean square over frames
-        for ``fisher``.
+        Session figure per latent, over frames: mean of the absolute value for ``score`` and ``gradient``, root mean
+        square for ``fisher``, mean with its sign for contributions.
     pixels : ndarray of float32, (F, H, W)
-        Per unit of luminance, black 0 to white 1.
+        Per unit of luminance, black 0 to white 1; contributions as for neurons.
     pixels_per_latent : ndarray of float32, (K, H, W)
         As ``neurons_per_latent``.
+    neurons_by_latent, pixels_by_latent : ndarray of float32, (K, F, N) and (K, F, H, W)
+        Every latent's own map; signed, but for ``fisher``. ``None`` where not kept.
+    signed : bool
+        Whether ``neurons`` and ``pixels`` have a sign.
     """
 
-    neurons: npt.NDArray[np.float32]
-    neurons_per_latent: npt.NDArray[np.float32]
-    pixels: npt.NDArray[np.float32]
-    pixels_per_latent: npt.NDArray[np.float32]
+    neurons: _Maps
+    neurons_per_latent: _Maps
+    pixels: _Maps
+    pixels_per_latent: _Maps
+    neurons_by_latent: _Maps | None = None
+    pixels_by_latent: _Maps | None = None
+    signed: bool = True
+
+
+class Averages(NamedTuple):
+    """Attribution averaged over frames that belong together: ``labels`` (G,) and ``values`` (G, N) or (G, H, W)."""
+
+    labels: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -70,8 +92,8 @@ class SessionAttribution:
     clip : ndarray of int64, (F,)
         Number of the attributed clip, from 0; frames of one clip are consecutive.
     settings : mapping
-        Configuration, seed, how many clips there were and were used, and for ``fisher`` from probes the relative
-        standard error of the maps.
+        Configuration, seed, how many clips there were and were used, which latents of which block, for ``fisher`` from
+        probes the relative standard error of the maps, and for ``integrated_gradients`` what their sums miss.
     weights_sha256 : str
         Digest of the weights behind the attribution; empty where unknown.
     """
@@ -86,14 +108,57 @@ class SessionAttribution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
 
+    def maps(self, method: str, to: _Source = "neurons") -> _Maps:
+        """The maps of one method, (F, N) to neurons or (F, H, W) to pixels.
+
+        Raises
+        ------
+        AttributionError
+            If there is no such attribution.
+        """
+        known = [(name, each) for name in self.methods for each in _SOURCES if getattr(self.methods[name], each).size]
+        if (method, to) not in known:
+            raise AttributionError(
+                f"no attribution by {method} to {to}",
+                expected=f"one of {', '.join(f'{name} to {each}' for name, each in known)}",
+                remedy="attribute again, with that method and to that source",
+                object_path=self.session,
+            )
+        return np.asarray(getattr(self.methods[method], to))
+
+    def per_clip(self, method: str, to: _Source = "neurons") -> Averages:
+        """The maps of one method averaged over each clip's frames: the mean, or without sign the root mean square."""
+        return self._averages(method, to, self.clip)
+
+    def per_presentation(self, method: str, to: _Source = "neurons") -> Averages:
+        """As :meth:`per_clip`, over each presentation's frames; labels are rows of the presentation table."""
+        return self._averages(method, to, self.presentation)
+
+    def per_session(self, method: str, to: _Source = "neurons") -> npt.NDArray[np.float64]:
+        """As :meth:`per_clip`, over all frames: (N,) or (H, W)."""
+        values = self._averages(method, to, np.zeros(len(self.clip), dtype=np.int64)).values
+        return np.asarray(values[0])
+
+    def _averages(self, method: str, to: _Source, label: npt.NDArray[np.int64]) -> Averages:
+        maps = self.maps(method, to)
+        signed = self.methods[method].signed
+        labels = np.unique(label[label >= 0])
+        values = np.zeros((len(labels), *maps.shape[1:]))
+        for place, each in enumerate(labels):
+            frames = maps[label == each].astype(np.float64)
+            values[place] = frames.mean(0) if signed else np.sqrt(np.square(frames).mean(0))
+        return Averages(labels, values)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.npz`` file, whole or not at all."""
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _FRAMES}
         for name, method in self.methods.items():
-            arrays |= {f"{name}.{part}": getattr(method, part) for part in _MAPS}
+            parts = {part: getattr(method, part) for part in _MAPS}
+            arrays |= {f"{name}.{part}": maps for part, maps in parts.items() if maps is not None}
         values = {
             "session": self.session,
             "methods": list(self.methods),
+            "signed": {name: method.signed for name, method in self.methods.items()},
             "settings": dict(self.settings),
             "weights_sha256": self.weights_sha256,
         }
@@ -119,7 +184,11 @@ class SessionAttribution:
                     # Files of earlier versions do not say.
                     weights_sha256=str(header.get("weights_sha256", "")),
                     methods={
-                        name: MethodAttribution(**{part: arrays[f"{name}.{part}"] for part in _MAPS})
+                        name: MethodAttribution(
+                            **{part: arrays.get(f"{name}.{part}") for part in _MAPS},
+                            # Files of earlier versions do not say, and have no other methods.
+                            signed=bool(header.get("signed", {"score": True, "fisher": False})[name]),
+                        )
                         for name in header["methods"]
                     },
                     **{name: arrays[name] for name in _FRAMES},

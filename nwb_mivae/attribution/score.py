@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from nwb_mivae.attribution.quantities import LogPosterior
 from nwb_mivae.model import Gaussian
 
-__all__ = ["FisherMaps", "Linearised", "ScoreMaps", "fisher", "linearise", "score"]
+__all__ = ["FisherMaps", "Linearised", "ScoreMaps", "fisher", "latent_gradients", "linearise", "score"]
 
 
 class Linearised(NamedTuple):
@@ -30,21 +31,26 @@ class Linearised(NamedTuple):
 
 
 class ScoreMaps(NamedTuple):
-    """``total`` (B, T, *S), signed, summed over latents; ``per_latent`` (K, *S), absolute, summed over B and T."""
+    """``total`` (B, T, *S), signed, summed over latents; ``per_latent`` (K, *S), absolute, summed over B and T.
+
+    ``by_latent`` (K, B, T, *S) is what the total sums, where it was asked for.
+    """
 
     total: Tensor
     per_latent: Tensor
+    by_latent: Tensor | None = None
 
 
 class FisherMaps(NamedTuple):
     """Squares, whose roots are the maps; the exact ones come as one probe.
 
     ``per_probe`` (R, B, T, *S), summed over latents, each probe an unbiased estimate; ``per_latent`` (K, *S), averaged
-    over probes and summed over B and T.
+    over probes and summed over B and T; ``by_latent`` (K, B, T, *S), averaged over probes, where it was asked for.
     """
 
     per_probe: Tensor
     per_latent: Tensor
+    by_latent: Tensor | None = None
 
 
 def linearise(encode: Callable[[Tensor], Gaussian], source: Tensor) -> Linearised:
@@ -61,29 +67,46 @@ def linearise(encode: Callable[[Tensor], Gaussian], source: Tensor) -> Linearise
     return Linearised(source, Gaussian(*outputs[0]), outputs[1])
 
 
-def score(linearised: Linearised, estimate: Tensor, *, vectors_at_once: int) -> ScoreMaps:
+def latent_gradients(
+    linearised: Linearised, to_mean: Tensor, to_log_variance: Tensor, *, vectors_at_once: int
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Gradients with respect to the source of what has these slopes ``(B, T, K)`` in the posterior, latent by latent.
+
+    Yields some latents and their gradients ``(latents, B, T, *S)``; one vector-Jacobian product for each latent.
+    """
+    n_latents = to_mean.shape[-1]
+    for latents in _in_groups(n_latents, vectors_at_once):
+        only = one_hot(torch.tensor(latents, device=to_mean.device), n_latents).to(to_mean)[:, None, None]
+        yield latents, _pull_back(linearised, to_mean * only, to_log_variance * only)
+
+
+def score(linearised: Linearised, estimate: Tensor, *, vectors_at_once: int, keep_latents: bool = False) -> ScoreMaps:
     """Score of the posterior at ``z = estimate`` (B, T, K): ``grad_x log q(z | x)`` with ``z`` held fixed.
 
     Through the mean ``(z - mu) / sigma^2`` and through the log-variance ``((z - mu)^2 / sigma^2 - 1) / 2``; one
     vector-Jacobian product per latent.
     """
-    source, (mean, log_variance), _ = linearised
-    n_latents = mean.shape[-1]
-    precision = torch.exp(-log_variance)
-    to_mean = (estimate - mean) * precision
-    to_log_variance = 0.5 * ((estimate - mean).square() * precision - 1.0)
+    source, posterior, _ = linearised
+    n_latents = posterior.mean.shape[-1]
     total = torch.zeros_like(source)
     per_latent = source.new_zeros(n_latents, *source.shape[2:])
-    for latents in _in_groups(n_latents, vectors_at_once):
-        only = one_hot(torch.tensor(latents, device=mean.device), n_latents).to(mean)[:, None, None]
-        gradients = _pull_back(linearised, to_mean * only, to_log_variance * only)
+    by_latent = source.new_zeros(n_latents, *source.shape) if keep_latents else None
+    slopes = LogPosterior(estimate).slopes(posterior)
+    for latents, gradients in latent_gradients(linearised, *slopes, vectors_at_once=vectors_at_once):
         total += gradients.sum(0)
         per_latent[latents] = gradients.abs().sum((1, 2))
-    return ScoreMaps(total, per_latent)
+        if by_latent is not None:
+            by_latent[latents] = gradients
+    return ScoreMaps(total, per_latent, by_latent)
 
 
 def fisher(
-    linearised: Linearised, *, probes: int | None, generator: torch.Generator, vectors_at_once: int
+    linearised: Linearised,
+    *,
+    probes: int | None,
+    generator: torch.Generator,
+    vectors_at_once: int,
+    keep_latents: bool = False,
 ) -> FisherMaps:
     """Square of the score's root mean square over the posterior, without sampling the posterior.
 
@@ -101,12 +124,15 @@ def fisher(
         Source of the signs, on the CPU.
     vectors_at_once : int
         Products done together.
+    keep_latents : bool
+        Whether to give every latent's squares at every frame.
     """
     source, (mean, log_variance), _ = linearised
     n_clips, n_frames, n_latents = mean.shape
     scale = torch.exp(-0.5 * log_variance)
     per_probe = source.new_zeros(1 if probes is None else probes, *source.shape)
     per_latent = source.new_zeros(n_latents, *source.shape[2:])
+    by_latent = source.new_zeros(n_latents, *source.shape) if keep_latents else None
     for latent in range(n_latents):
         only = one_hot(torch.tensor(latent, device=mean.device), n_latents).to(mean)
         for rows in _in_groups(2 * n_frames if probes is None else probes, vectors_at_once):
@@ -125,7 +151,9 @@ def fisher(
             else:
                 per_probe[rows] += squares
             per_latent[latent] += squares.sum((0, 1, 2))
-    return FisherMaps(per_probe, per_latent / len(per_probe))
+            if by_latent is not None:
+                by_latent[latent] += squares.sum(0) / len(per_probe)
+    return FisherMaps(per_probe, per_latent / len(per_probe), by_latent)
 
 
 def _in_groups(number: int, size: int) -> Iterator[list[int]]:

@@ -279,16 +279,7 @@ def attribute(
     groups = trained.current_folder("attribute", trained.run.subpopulations)
     found = {}
     for key in trained.sessions(sessions):
-        found[key] = attribute_session(
-            trained.module,
-            trained.store,
-            trained.split,
-            key,
-            configuration=configuration,
-            seed=seed,
-            weights_sha256=trained.weights_sha256,
-            progress=progress,
-        )
+        found[key] = attribute_session(trained, key, configuration=configuration, seed=seed, progress=progress)
         find_subpopulations(
             found[key], trained.store.sessions[key], configuration=changed.subpopulations, seed=seed
         ).save(groups / f"{key}.npz")

@@ -130,7 +130,7 @@ def test_a_source_nothing_depends_on_gets_exactly_nothing(probes: int | None) ->
         linearised = linearise(model, x)
         of_score = score(linearised, torch.zeros(B, T, K, dtype=torch.float64), vectors_at_once=4)
         of_fisher = fisher(linearised, probes=probes, generator=generator(), vectors_at_once=4)
-    for maps in (*of_score, *of_fisher):
+    for maps in (of_score.total, of_score.per_latent, of_fisher.per_probe, of_fisher.per_latent):
         assert (maps[..., 1, 0] == 0).all()
         assert (maps[..., 0, 0] != 0).any()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,13 +12,21 @@ from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution, 
 from nwb_mivae.clips import ClipStore, Split, SplitConfiguration, load_clips, make_split
 from nwb_mivae.errors import AttributionError
 from nwb_mivae.inference import session_context
-from nwb_mivae.model import MiVAEModule, ModuleShape
+from nwb_mivae.model import MiVAEModule, ModuleShape, module_digest
 from tests.clip_stores import make_store
 from tests.tiny_model import HEIGHT, WIDTH, tiny_configuration
 
 FRAMES = 8
 SESSION = "session-0"
 EXACT = AttributionConfiguration(probes=None, clips=3, clips_at_once=2)
+
+
+class Model(NamedTuple):
+    """A module with the store and the split it is used on."""
+
+    module: MiVAEModule
+    store: ClipStore
+    split: Split
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +57,11 @@ def module(store: ClipStore) -> MiVAEModule:
 
 @pytest.fixture(scope="module")
 def exact(module: MiVAEModule, store: ClipStore, split: Split) -> SessionAttribution:
-    return attribute(module, store, split, SESSION, configuration=EXACT, weights_sha256="ab" * 32)
+    return attribute(Model(module, store, split), SESSION, configuration=EXACT)
 
 
 def test_maps_have_the_shapes_of_the_contract_on_the_clock_of_the_session(
-    exact: SessionAttribution, store: ClipStore
+    exact: SessionAttribution, module: MiVAEModule, store: ClipStore
 ) -> None:
     n_frames = 3 * FRAMES
     stored = store.sessions[SESSION]
@@ -71,7 +80,7 @@ def test_maps_have_the_shapes_of_the_contract_on_the_clock_of_the_session(
     assert exact.clip.tolist() == np.repeat([0, 1, 2], FRAMES).tolist()
     assert exact.settings["clips_used"] == 3 < exact.settings["clips_available"]
     assert json.dumps(exact.settings, allow_nan=False)
-    assert exact.weights_sha256 == "ab" * 32
+    assert exact.weights_sha256 == module_digest(module)
 
 
 def test_score_is_the_gradient_of_one_modality_at_the_others_mean(
@@ -105,7 +114,9 @@ def test_probes_agree_with_the_exact_fisher_within_the_error_they_state(
     exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split
 ) -> None:
     assert exact.settings["fisher_relative_standard_error"] is None
-    probed = attribute(module, store, split, SESSION, configuration=EXACT.model_copy(update={"probes": 16}), seed=3)
+    probed = attribute(
+        Model(module, store, split), SESSION, configuration=EXACT.model_copy(update={"probes": 16}), seed=3
+    )
     for source in ("neurons", "pixels"):
         truth = getattr(exact.methods["fisher"], source).astype(np.float64)
         found = getattr(probed.methods["fisher"], source).astype(np.float64)
@@ -118,7 +129,9 @@ def test_probes_agree_with_the_exact_fisher_within_the_error_they_state(
 
 def test_the_same_seed_draws_the_same_probes(module: MiVAEModule, store: ClipStore, split: Split) -> None:
     settings = AttributionConfiguration(methods=("fisher",), clips=1, probes=2)
-    one, same, other = (attribute(module, store, split, SESSION, configuration=settings, seed=s) for s in (1, 1, 2))
+    one, same, other = (
+        attribute(Model(module, store, split), SESSION, configuration=settings, seed=s) for s in (1, 1, 2)
+    )
     assert list(one.methods) == ["fisher"]
     np.testing.assert_array_equal(one.methods["fisher"].pixels, same.methods["fisher"].pixels)
     assert (one.methods["fisher"].pixels != other.methods["fisher"].pixels).any()
@@ -141,7 +154,7 @@ def test_neurons_in_another_order_are_attributed_in_that_order(
 
     monkeypatch.setattr(room, "load_clips", loaded)
     monkeypatch.setattr(room, "session_context", context)
-    permuted = attribute(module, store, split, SESSION, configuration=EXACT)
+    permuted = attribute(Model(module, store, split), SESSION, configuration=EXACT)
     for method, maps in exact.methods.items():
         found = permuted.methods[method]
         np.testing.assert_allclose(found.neurons, maps.neurons[:, order], rtol=1e-3, atol=1e-5)
@@ -155,7 +168,7 @@ def test_pixels_the_encoder_is_blind_to_get_nothing(module: MiVAEModule, store: 
     mask = torch.ones(HEIGHT, WIDTH)
     mask[:, : WIDTH // 2] = 0.0
     blind.encode_stimulus = lambda stimulus: encode(stimulus * mask)  # type: ignore[method-assign]
-    found = attribute(blind, store, split, SESSION, configuration=AttributionConfiguration(clips=1, probes=2))
+    found = attribute(Model(blind, store, split), SESSION, configuration=AttributionConfiguration(clips=1, probes=2))
     for maps in found.methods.values():
         assert (maps.pixels[:, :, : WIDTH // 2] == 0).all()
         assert (maps.pixels[:, :, WIDTH // 2 :] != 0).any()
@@ -164,7 +177,7 @@ def test_pixels_the_encoder_is_blind_to_get_nothing(module: MiVAEModule, store: 
 def test_context_changes_the_attribution_and_can_be_left_out(
     exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split
 ) -> None:
-    without = attribute(module, store, split, SESSION, configuration=EXACT.model_copy(update={"context": False}))
+    without = attribute(Model(module, store, split), SESSION, configuration=EXACT.model_copy(update={"context": False}))
     assert without.settings["context_frames"] == 0 < exact.settings["context_frames"]
     assert (without.methods["fisher"].neurons != exact.methods["fisher"].neurons).any()
 
@@ -174,9 +187,7 @@ def test_the_module_is_left_as_it_was_and_progress_is_told(module: MiVAEModule, 
     module.train()
     settings = AttributionConfiguration(methods=("score",), clips=3, clips_at_once=2, part="validation")
     attribute(
-        module,
-        store,
-        split,
+        Model(module, store, split),
         SESSION,
         configuration=settings,
         progress=lambda _, done, total: told.append((done, total)),
@@ -189,11 +200,11 @@ def test_the_module_is_left_as_it_was_and_progress_is_told(module: MiVAEModule, 
 
 def test_what_cannot_be_attributed_is_refused(module: MiVAEModule, store: ClipStore, split: Split) -> None:
     with pytest.raises(AttributionError, match="no session 'nobody'"):
-        attribute(module, store, split, "nobody")
+        attribute(Model(module, store, split), "nobody")
     part = split.part_of_content.copy()
     part[part == 2] = 0
     with pytest.raises(AttributionError, match="in the test part"):
-        attribute(module, store, dataclasses.replace(split, part_of_content=part), SESSION)
+        attribute(Model(module, store, dataclasses.replace(split, part_of_content=part)), SESSION)
 
 
 def test_derivatives_that_are_not_finite_are_refused(module: MiVAEModule, store: ClipStore, split: Split) -> None:
@@ -202,4 +213,4 @@ def test_derivatives_that_are_not_finite_are_refused(module: MiVAEModule, store:
     with torch.no_grad():
         broken.neural_shared.weight.fill_(torch.nan)
     with pytest.raises(AttributionError, match="not a finite number"):
-        attribute(broken, store, split, SESSION, configuration=AttributionConfiguration(clips=1))
+        attribute(Model(broken, store, split), SESSION, configuration=AttributionConfiguration(clips=1))

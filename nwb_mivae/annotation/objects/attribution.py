@@ -52,7 +52,7 @@ def attribution_series(
     place = np.searchsorted(frames, attribution.row)
     for method, maps in attribution.methods.items():
         common = {"method": method, "settings": settings, "model": model}
-        for table in tables:
+        for table in tables if maps.neurons.size else ():
             kind = ndx_mivae.UnitAttributionSeries if table.are_units else ndx_mivae.RoiAttributionSeries
             region = "units" if table.are_units else "rois"
             series = kind(
@@ -70,6 +70,8 @@ def attribution_series(
             )
             clock = clock if isinstance(clock, TimeSeries) else series
             yield series
+        if not maps.pixels.size:
+            continue
         yield ndx_mivae.StimulusAttributionSeries(
             name=f"attribution_{method}_stimulus",
             description=f"Attribution ({method}) of the shared stimulus latents, summed over latents, to each pixel of "
