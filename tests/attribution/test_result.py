@@ -72,3 +72,35 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
             SessionAttribution.load(tmp_path / f"{name}.npz")
         assert refused.value.file == str(tmp_path / f"{name}.npz")
         assert refused.value.remedy
+
+
+def test_averages_are_means_of_what_has_a_sign_and_root_mean_squares_of_what_has_none() -> None:
+    whole = attribution()
+    whole = replace(
+        whole,
+        presentation=np.array([4, 4, -1, 9, 9, 9]),
+        methods={**whole.methods, "fisher": replace(whole.methods["fisher"], signed=False)},
+    )
+    score, fisher = (whole.methods[name].pixels.astype(np.float64) for name in ("score", "fisher"))
+    by_clip = whole.per_clip("score", "pixels")
+    np.testing.assert_array_equal(by_clip.labels, [0, 1])
+    np.testing.assert_allclose(by_clip.values, score.reshape(2, 3, H, W).mean(1))
+    by_presentation = whole.per_presentation("fisher", "pixels")
+    np.testing.assert_array_equal(by_presentation.labels, [4, 9])
+    np.testing.assert_allclose(by_presentation.values[1], np.sqrt((fisher[3:] ** 2).mean(0)))
+    np.testing.assert_allclose(whole.per_session("score"), whole.methods["score"].neurons.mean(0), rtol=1e-6)
+    with pytest.raises(AttributionError, match="no attribution by saliency to neurons"):
+        whole.per_session("saliency")
+
+
+def test_maps_of_every_latent_and_what_was_not_asked_for_come_back_as_they_were(tmp_path: Path) -> None:
+    empty = np.zeros((F, 0), np.float32), np.zeros((K, 0), np.float32)
+    pixels = np.ones((F, H, W), np.float32), np.ones((K, H, W), np.float32)
+    maps = MethodAttribution(*empty, *pixels, pixels_by_latent=np.ones((K, F, H, W), np.float32), signed=False)
+    replace(attribution(), methods={"fisher": maps}).save(tmp_path / "a.npz")
+    found = SessionAttribution.load(tmp_path / "a.npz").methods["fisher"]
+    assert found.neurons.shape == (F, 0)
+    assert found.neurons_by_latent is None
+    assert found.pixels_by_latent is not None
+    assert found.pixels_by_latent.shape == (K, F, H, W)
+    assert not found.signed

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution, attribute
+from nwb_mivae.attribution import METHODS, AttributionConfiguration, SessionAttribution, attribute
+from nwb_mivae.attribution.configuration import MethodName
 from nwb_mivae.clips import ClipStore, Split, SplitConfiguration, load_clips, make_split
-from nwb_mivae.errors import AttributionError
+from nwb_mivae.errors import AttributionError, ConfigurationError
 from nwb_mivae.inference import session_context
-from nwb_mivae.model import MiVAEModule, ModuleShape, module_digest
+from nwb_mivae.model import Gaussian, MiVAEModule, ModuleShape, module_digest
 from tests.clip_stores import make_store
 from tests.tiny_model import HEIGHT, WIDTH, tiny_configuration
 
@@ -214,3 +215,116 @@ def test_derivatives_that_are_not_finite_are_refused(module: MiVAEModule, store:
         broken.neural_shared.weight.fill_(torch.nan)
     with pytest.raises(AttributionError, match="not a finite number"):
         attribute(Model(broken, store, split), SESSION, configuration=AttributionConfiguration(clips=1))
+
+
+def test_what_is_asked_for_by_name_goes_before_the_configuration(
+    exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    model = Model(module, store, split)
+    found = attribute(model, SESSION, to="pixels", method="fisher", latents=[2, 0], configuration=EXACT)
+    assert list(found.methods) == ["fisher"]
+    fisher = found.methods["fisher"]
+    assert fisher.neurons.shape == (3 * FRAMES, 0)
+    assert fisher.neurons_per_latent.shape == (2, 0)
+    np.testing.assert_allclose(
+        fisher.pixels_per_latent, exact.methods["fisher"].pixels_per_latent[[2, 0]], rtol=1e-4, atol=1e-6
+    )
+    with pytest.raises(AttributionError, match="no attribution by fisher to neurons"):
+        found.maps("fisher", "neurons")
+    assert found.settings["configuration"]["latents"] == [2, 0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_map_of_every_latent_makes_up_the_total(
+    method: MethodName, module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    settings = EXACT.model_copy(update={"by_latent": True, "clips": 2})
+    found = attribute(Model(module, store, split), SESSION, method=method, configuration=settings)
+    maps = found.methods[method]
+    for source in ("neurons", "pixels"):
+        total, each = getattr(maps, source), getattr(maps, f"{source}_by_latent").astype(np.float64)
+        assert each.shape == (4, *total.shape)
+        together = each.sum(0) if maps.signed else np.sqrt((each**2).sum(0))
+        np.testing.assert_allclose(total, together, rtol=1e-3, atol=1e-5 * np.abs(total).max())
+        summary = {
+            "score": np.abs(each).mean(1),
+            "gradient": np.abs(each).mean(1),
+            "fisher": np.sqrt((each**2).mean(1)),
+        }
+        np.testing.assert_allclose(
+            getattr(maps, f"{source}_per_latent"),
+            summary.get(method, each.mean(1)),
+            rtol=1e-3,
+            atol=1e-5 * np.abs(each).max(),
+        )
+    assert maps.signed == (method not in ("fisher", "gradient"))
+
+
+def test_evidence_of_a_clip_is_divided_among_neurons_and_among_pixels(
+    module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    settings = EXACT.model_copy(update={"path_steps": 64})
+    found = attribute(Model(module, store, split), SESSION, method="integrated_gradients", configuration=settings)
+    assert found.settings["divided"] == "evidence"
+    start = found.row[::FRAMES]
+    batch = load_clips(store, split, SESSION, start, n_frames=FRAMES)
+    with torch.no_grad():
+        context = session_context(module, store, split, SESSION)
+
+        def neural(values: torch.Tensor) -> Gaussian:
+            return module.encode_neural(values, batch.coordinates, context, batch.auxiliary).shared
+
+        def stimulus(values: torch.Tensor) -> Gaussian:
+            return module.encode_stimulus(values).shared
+
+        cases = (
+            ("neurons", neural, stimulus(batch.stimulus).mean, batch.neural),
+            ("pixels", stimulus, neural(batch.neural).mean, batch.stimulus),
+        )
+        for source, encode, estimate, values in cases:
+            baseline = values.mean((0, 1)).expand_as(values)
+            squares = estimate.square().mean((0, 1))
+            log_densities = [
+                (
+                    encode(given).log_density(estimate)
+                    + 0.5
+                    * torch.exp(-encode(given).log_variance)
+                    * (squares - 2 * estimate.mean((0, 1)) * encode(given).mean + encode(given).mean.square())
+                    + 0.5 * encode(given).log_variance
+                ).sum((1, 2))
+                for given in (values, baseline)
+            ]
+            expected = log_densities[0] - log_densities[1]
+            sums = found.maps("integrated_gradients", source).reshape(3, FRAMES, -1).sum((1, 2))
+            np.testing.assert_allclose(sums, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
+            assert found.settings["integrated_gradients_relative_gap"][source] < 0.02
+
+
+def test_private_latents_are_traced_to_their_own_modality(module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    model = Model(module, store, split)
+    methods = ["fisher", "gradient", "integrated_gradients"]
+    found = attribute(model, SESSION, of="private", method=methods, configuration=EXACT)
+    assert found.methods["fisher"].neurons_per_latent.shape == (3, 8)
+    assert found.methods["fisher"].pixels_per_latent.shape == (5, HEIGHT, WIDTH)
+    assert found.settings["divided"] == "mean"
+    assert not found.methods["integrated_gradients"].signed
+    for refused in ({"method": "score"}, {"configuration": EXACT.model_copy(update={"quantity": "evidence"})}):
+        with pytest.raises(ConfigurationError, match="private latents have none"):
+            attribute(model, SESSION, of="private", **{"method": "occlusion", **refused})  # type: ignore[arg-type]
+    with pytest.raises(AttributionError, match="0 to 2, the private neural latents"):
+        attribute(model, SESSION, of="private", to="neurons", method="fisher", latents=[3])
+
+
+def test_an_occluded_cell_is_worth_what_the_evidence_loses_without_it(
+    module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    model = Model(module, store, split)
+    settings = EXACT.model_copy(update={"baseline": "zero"})
+    whole = attribute(model, SESSION, to="neurons", method="occlusion", configuration=settings)
+    by_clip = whole.maps("occlusion").reshape(3, FRAMES, 8)
+    assert (by_clip == by_clip[:, :1]).all()
+    parts = settings.model_copy(update={"occlusion_frames": 2})
+    found = attribute(model, SESSION, to="neurons", method="occlusion", configuration=parts).maps("occlusion")
+    pairs = found.reshape(3, FRAMES // 2, 2, 8)
+    assert (pairs[:, :, 0] == pairs[:, :, 1]).all()
+    assert (pairs[:, 0, 0] != pairs[:, 1, 0]).any()

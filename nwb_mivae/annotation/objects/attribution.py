@@ -16,6 +16,7 @@ from pynwb.core import NWBDataInterface
 from nwb_mivae.annotation.backends import Backend
 from nwb_mivae.annotation.objects.arrays import compressed, sparse
 from nwb_mivae.annotation.objects.tables import CellTable
+from nwb_mivae.attribution.result import CONTRIBUTIONS
 
 if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CELLS_TARGET", "attribution_series", "name_of_cells"]
 
-# A shared latent of one modality is traced to that modality's own input; the score is taken at the other's estimate.
-CELLS_TARGET, _PIXELS_TARGET = "neural_shared", "stimulus_shared"
+#: Space that subpopulations are of: the pipeline groups cells by what shared latents take from them.
+CELLS_TARGET = "neural_shared"
 
 
 def name_of_cells(method: str, table: CellTable) -> str:
@@ -48,6 +49,9 @@ def attribution_series(
     ``frames`` are the stored rows the series cover, ``clock`` their times or a series that has them.
     """
     settings = json.dumps(dict(attribution.settings))
+    block = _setting(attribution, "of", "shared")
+    # A latent of one modality is traced to that modality's own input.
+    cells_target, pixels_target = f"neural_{block}", f"stimulus_{block}"
     stimulus = _one_stimulus(stored, attribution, objects)
     place = np.searchsorted(frames, attribution.row)
     for method, maps in attribution.methods.items():
@@ -57,13 +61,12 @@ def attribution_series(
             region = "units" if table.are_units else "rois"
             series = kind(
                 name=name_of_cells(method, table),
-                description=f"Attribution ({method}) of the shared neural latents, summed over latents, to the "
-                "activity of each cell at each frame, per standard deviation of the cell's activity; NaN at frames "
-                "that were not attributed.",
+                description=_description(attribution, method, "the activity of each cell at each frame"),
+                unit=_unit(attribution, method),
                 data=sparse(maps.neurons[:, table.cells], place, len(frames), backend),
                 per_latent=compressed(maps.neurons_per_latent[:, table.cells], backend),
-                target=CELLS_TARGET,
-                baseline=_baseline(method, _PIXELS_TARGET),
+                target=cells_target,
+                baseline=_baseline(attribution, method, pixels_target),
                 timestamps=clock,
                 **{region: table.region(region, f"Attributed cells: rows of {table.path}.")},
                 **common,
@@ -74,21 +77,57 @@ def attribution_series(
             continue
         yield ndx_mivae.StimulusAttributionSeries(
             name=f"attribution_{method}_stimulus",
-            description=f"Attribution ({method}) of the shared stimulus latents, summed over latents, to each pixel of "
-            "the frame at each frame, per unit of luminance (black 0, white 1), at the model's resolution; NaN at "
-            "frames that were not attributed.",
+            description=_description(
+                attribution, method, "each pixel of the frame at each frame, at the model's resolution"
+            ),
+            unit=_unit(attribution, method),
             data=sparse(maps.pixels, place, len(frames), backend),
             per_latent=compressed(maps.pixels_per_latent, backend),
-            target=_PIXELS_TARGET,
-            baseline=_baseline(method, CELLS_TARGET),
+            target=pixels_target,
+            baseline=_baseline(attribution, method, cells_target),
             stimulus=stimulus,
             timestamps=clock,
             **common,
         )
 
 
-def _baseline(method: str, other: str) -> str | None:
-    return f"posterior mean of {other}" if method == "score" else None
+def _setting(attribution: SessionAttribution, name: str, otherwise: str) -> str:
+    """A setting of the attribution; files of earlier versions do not have all of them."""
+    return str(attribution.settings.get("configuration", {}).get(name) or otherwise)
+
+
+def _description(attribution: SessionAttribution, method: str, what: str) -> str:
+    block = _setting(attribution, "of", "shared")
+    summed = "summed over latents" if attribution.methods[method].signed else "root of the sum of squares over latents"
+    if method not in CONTRIBUTIONS:
+        unit = "per standard deviation of a cell's activity, or per unit of luminance (black 0, white 1)"
+    elif _divided(attribution) == "evidence":
+        unit = (
+            "as a contribution, against the baseline, to the evidence: the log posterior at the other modality's "
+            "estimate less its mean at the session's other estimates, in nats"
+        )
+    else:
+        unit = "as a contribution, against the baseline, to the posterior mean"
+    return f"Attribution ({method}) of the {block} latents to {what}, {summed}, {unit}; NaN where not attributed."
+
+
+def _divided(attribution: SessionAttribution) -> str:
+    return str(attribution.settings.get("divided") or "evidence")
+
+
+def _unit(attribution: SessionAttribution, method: str) -> str:
+    return "nats" if method in CONTRIBUTIONS and _divided(attribution) == "evidence" else "a.u."
+
+
+def _baseline(attribution: SessionAttribution, method: str, other: str) -> str | None:
+    if method == "score":
+        return f"posterior mean of {other}"
+    if method not in CONTRIBUTIONS:
+        return None
+    return {
+        "mean": "mean of each cell or pixel over the attributed frames",
+        "zero": "standardised activity of zero, black pixels",
+    }[_setting(attribution, "baseline", "mean")]
 
 
 def _one_stimulus(stored: StoredSession, attribution: SessionAttribution, objects: Mapping[str, Any]) -> Any:
