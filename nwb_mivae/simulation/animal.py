@@ -12,12 +12,13 @@ from nwb_mivae.errors import SimulationError
 from nwb_mivae.simulation.behaviour import FACTORS, Behaviour, draw_behaviour
 from nwb_mivae.simulation.calcium import SPIKE_AMPLITUDE, draw_spikes, fluorescence
 from nwb_mivae.simulation.configuration import SimulationConfiguration
+from nwb_mivae.simulation.flashes import flash_patches, flash_photographs
 from nwb_mivae.simulation.movies import film
 from nwb_mivae.simulation.photographs import Photographs
 from nwb_mivae.simulation.randomness import Use, generator
 from nwb_mivae.simulation.receptive_fields import Population, draw_population
 from nwb_mivae.simulation.responses import Tuning, draw_tuning, firing_rates, visual_drive
-from nwb_mivae.simulation.schedule import Display, Programme, display
+from nwb_mivae.simulation.schedule import FLASHED_PATCHES, FLASHED_PHOTOGRAPHS, Display, Programme, display
 
 __all__ = ["Animal", "Recording", "film_shared_movies", "shared_movie_name", "simulate_animal", "subject_of"]
 
@@ -73,6 +74,8 @@ class Animal:
         Which animal of the configuration, from 0.
     movies : mapping of str to ndarray of uint8, (frames, height, width)
         In the order that ``display.movie`` counts, shared movies first.
+    kinds : tuple of str
+        Kind of each movie, see :class:`nwb_mivae.simulation.schedule.Programme`.
     drive : ndarray of float32, (F, N)
         What the stimulus alone does to each cell, mean 1 for visual cells.
     rates : ndarray of float32, (F, N)
@@ -88,6 +91,7 @@ class Animal:
     population: Population
     tuning: Tuning
     movies: dict[str, Movie]
+    kinds: tuple[str, ...]
     display: Display
     drive: npt.NDArray[np.float32]
     rates: npt.NDArray[np.float32]
@@ -102,9 +106,9 @@ def subject_of(configuration: SimulationConfiguration, number: int) -> str:
     return f"sim{configuration.seed}mouse{number + 1:02d}"
 
 
-def shared_movie_name(number: int) -> str:
-    """Template name of a shared movie, the same in every animal's file."""
-    return f"natural_movie_shared_{number:02d}"
+def shared_movie_name(programme: Programme, number: int) -> str:
+    """Template name of a shared movie, the same in every animal's file; it begins with the movie's kind."""
+    return f"{programme.kinds[number]}_shared_{number:02d}"
 
 
 def film_shared_movies(
@@ -112,8 +116,8 @@ def film_shared_movies(
 ) -> list[Movie]:
     """The movies that every animal sees."""
     return [
-        _film(configuration, generator(configuration.seed, Use.SHARED_MOVIE, number), photographs)
-        for number in range(programme.shared)
+        _film(configuration, kind, generator(configuration.seed, Use.SHARED_MOVIE, number), photographs)
+        for number, kind in enumerate(programme.kinds[: programme.shared])
     ]
 
 
@@ -133,10 +137,10 @@ def simulate_animal(
     """
     seed = configuration.seed
     subject = subject_of(configuration, number)
-    movies = {shared_movie_name(k): movie for k, movie in enumerate(shared)}
-    for k in range(programme.own):
-        movies[f"natural_movie_{subject}_{k:02d}"] = _film(
-            configuration, generator(seed, Use.OWN_MOVIE, number, k), photographs
+    movies = {shared_movie_name(programme, k): movie for k, movie in enumerate(shared)}
+    for k, kind in enumerate(programme.kinds[programme.shared :]):
+        movies[f"{kind}_{subject}_{k:02d}"] = _film(
+            configuration, kind, generator(seed, Use.OWN_MOVIE, number, k), photographs
         )
     shown = display(
         configuration,
@@ -173,6 +177,7 @@ def simulate_animal(
         population=population,
         tuning=tuning,
         movies=movies,
+        kinds=programme.kinds,
         display=shown,
         drive=drive,
         rates=rates,
@@ -183,15 +188,18 @@ def simulate_animal(
     )
 
 
-def _film(configuration: SimulationConfiguration, random: np.random.Generator, photographs: Photographs) -> Movie:
-    return film(
-        random,
-        photographs,
-        n_frames=configuration.frames_per_movie,
-        height=configuration.height,
-        width=configuration.width,
-        frame_rate=configuration.frame_rate,
-    )
+def _film(
+    configuration: SimulationConfiguration, kind: str, random: np.random.Generator, photographs: Photographs
+) -> Movie:
+    n_frames, height, width = configuration.frames_per_movie, configuration.height, configuration.width
+    lasting = configuration.frames_per_flash
+    if kind == FLASHED_PATCHES:
+        return flash_patches(random, n_frames=n_frames, frames_per_flash=lasting, height=height, width=width)
+    if kind == FLASHED_PHOTOGRAPHS:
+        return flash_photographs(
+            random, photographs, n_frames=n_frames, frames_per_flash=lasting, height=height, width=width
+        )
+    return film(random, photographs, n_frames=n_frames, height=height, width=width, frame_rate=configuration.frame_rate)
 
 
 def _record(

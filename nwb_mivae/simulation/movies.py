@@ -1,4 +1,4 @@
-"""Natural movies: pans and zooms over photographs, joined by cuts."""
+"""Natural movies: pans and zooms over photographs, joined by cuts; and single views, chosen as theirs are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nwb_mivae.simulation.photographs import Photographs
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["film"]
+__all__ = ["film", "still"]
 
 _SHOT_SECONDS = (0.5, 2.0)
 _ZOOM_PROBABILITY = 0.3
@@ -26,6 +26,8 @@ _PAN_SPEED = (0.1, 0.8)
 #: many takes can help it.
 _LEAST_CONTRAST = 25.0
 _MOST_TAKES = 20
+#: Frame rate, in Hz, of the shot of a single frame that a still view is: where the camera would pan to matters little.
+_STILL_RATE = 30.0
 
 
 def film(
@@ -55,15 +57,32 @@ def film(
         before = number
         photograph = photographs[number]
         mirrored = bool(random.integers(2))
-        for _ in range(_MOST_TAKES):
-            boxes = _camera_path(random, photograph.size, length, height / width, frame_rate)
-            if min(_view(photograph, box, height, width).std() for box in boxes[[0, -1]]) >= _LEAST_CONTRAST:
-                break
+        boxes = _take(random, photograph, length, height, width, frame_rate)
         for box in boxes[: n_frames - frame]:
             pixels = _view(photograph, box, height, width)
             movie[frame] = pixels[:, ::-1] if mirrored else pixels
             frame += 1
     return movie
+
+
+def still(random: np.random.Generator, photographs: Photographs, *, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Take one view of one photograph, (height, width), as a shot of a movie begins."""
+    photograph = photographs[int(random.integers(len(photographs)))]
+    mirrored = bool(random.integers(2))
+    (box,) = _take(random, photograph, 1, height, width, _STILL_RATE)
+    pixels = _view(photograph, box, height, width)
+    return pixels[:, ::-1] if mirrored else pixels
+
+
+def _take(
+    random: np.random.Generator, photograph: Image, length: int, height: int, width: int, frame_rate: float
+) -> npt.NDArray[np.float64]:
+    """Boxes of a shot that neither begins nor ends in an empty sky, if one of :data:`_MOST_TAKES` takes can help it."""
+    for _ in range(_MOST_TAKES):
+        boxes = _camera_path(random, photograph.size, length, height / width, frame_rate)
+        if min(_view(photograph, box, height, width).std() for box in boxes[[0, -1]]) >= _LEAST_CONTRAST:
+            break
+    return boxes
 
 
 def _view(photograph: Image, box: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.uint8]:

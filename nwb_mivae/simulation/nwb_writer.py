@@ -15,6 +15,7 @@ from nwb_mivae.provenance import package_version
 from nwb_mivae.simulation.animal import Animal
 from nwb_mivae.simulation.configuration import SimulationConfiguration
 from nwb_mivae.simulation.receptive_fields import FIELD_OF_VIEW, PIXEL_SIZE
+from nwb_mivae.simulation.schedule import FLASHED_PATCHES, FLASHED_PHOTOGRAPHS, NATURAL_MOVIE
 
 __all__ = ["session_id_of", "write_nwb"]
 
@@ -22,6 +23,20 @@ __all__ = ["session_id_of", "write_nwb"]
 _FIRST_SESSION = datetime(2025, 1, 1, 9, 0, tzinfo=UTC)
 _SOMA_RADIUS = 6.0
 _TRACE_CHUNK = 256
+
+#: What each kind of movie is, for its description.
+_KINDS = {
+    NATURAL_MOVIE: "Natural movie: pans, zooms and cuts over photographs",
+    FLASHED_PHOTOGRAPHS: "Flashed photographs: a still view, grey, the next view, grey",
+    FLASHED_PATCHES: "Flashed patches: smooth patches of light and dark, grey, the next patches, grey",
+}
+_WATCHED = {
+    NATURAL_MOVIE: "natural movies",
+    FLASHED_PHOTOGRAPHS: "flashed pictures",
+    FLASHED_PATCHES: "flashed pictures",
+}
+#: Settings that came after sessions had identifiers: left alone, they are no part of them.
+_LATER_SETTINGS = ("subpopulations", "driving_region", "flashed_fraction", "flash_seconds")
 
 
 def session_id_of(number: int) -> str:
@@ -46,11 +61,17 @@ def _empty_file(animal: Animal, configuration: SimulationConfiguration) -> Any:
     from pynwb.file import Subject
 
     # Animals of a larger set are those of the smaller one, so their number is no part of a session's identity.
-    settings = configuration.model_dump_json(exclude={"animals"})
+    left_alone = {
+        name
+        for name in _LATER_SETTINGS
+        if getattr(configuration, name) == SimulationConfiguration.model_fields[name].default
+    }
+    settings = configuration.model_dump_json(exclude={"animals", *left_alone})
+    watched = " and ".join(sorted({_WATCHED[kind] for kind in animal.kinds}, reverse=True))
     return NWBFile(
         session_description=(
             "Simulated animal, not a recording: Poisson cells with Gabor-energy receptive fields and a GCaMP6f model "
-            "looking at natural movies, made by nwb_mivae to test methods against known truth."
+            f"looking at {watched}, made by nwb_mivae to test methods against known truth."
         ),
         identifier=str(uuid.uuid5(uuid.NAMESPACE_OID, f"nwb_mivae.simulation {settings} {animal.subject}")),
         session_start_time=_FIRST_SESSION + timedelta(days=animal.number),
@@ -151,12 +172,12 @@ def _add_stimulus(nwbfile: Any, animal: Animal) -> None:
     from pynwb.epoch import TimeIntervals
     from pynwb.image import ImageSeries
 
-    for name, movie in animal.movies.items():
+    for (name, movie), kind in zip(animal.movies.items(), animal.kinds, strict=True):
         nwbfile.add_stimulus_template(
             ImageSeries(
                 name=name,
                 description=(
-                    "Natural movie: pans, zooms and cuts over photographs; luminance, 255 the brightest, as "
+                    f"{_KINDS[kind]}; luminance, 255 the brightest, as "
                     "(frame, row, column). Its rate is the display's; when it was shown is in the presentation table."
                 ),
                 data=H5DataIO(movie, compression="gzip", compression_opts=1, chunks=movie.shape),

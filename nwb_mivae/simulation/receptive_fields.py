@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,16 @@ import numpy.typing as npt
 from nwb_mivae.errors import SimulationError
 from nwb_mivae.simulation.configuration import SimulationConfiguration
 
-__all__ = ["CELL_TYPES", "FIELD_OF_VIEW", "PIXEL_SIZE", "Population", "draw_population"]
+__all__ = ["CELL_TYPES", "FIELD_OF_VIEW", "PIXEL_SIZE", "SUBPOPULATIONS", "Population", "draw_population"]
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Cell types; ``Population.cell_type`` holds positions in this tuple.
 CELL_TYPES = ("simple", "complex", "luminance", "not_visual")
 SIMPLE, COMPLEX, LUMINANCE, NOT_VISUAL = range(4)
+
+#: Subpopulations of an animal whose subpopulations are distinct; the first two have Gabor filters.
+SUBPOPULATIONS = ("transient", "sustained", "luminance", "not_visual")
 
 #: Columns and rows of the imaged field, in pixels, and the size of a pixel in micrometres (a mesoscope's field: the
 #: whole of the screen is represented within it).
@@ -26,6 +29,14 @@ _CELL_PITCH = 24.0
 
 #: Sizes below are given for frames of this many rows, and scale with the frame.
 _REFERENCE_HEIGHT = 36
+
+#: Of distinct subpopulations: seconds to the peak of the temporal kernel, of luminance cells and of all others, and
+#: its scatter as a share; weight of a transient cell's negative second phase, and its scatter.
+_LATENCY_OF_LUMINANCE = 0.12
+_LATENCY_OF_OTHERS = 0.06
+_LATENCY_SCATTER = 0.05
+_TRANSIENCE = 0.95
+_TRANSIENCE_SCATTER = 0.005
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class Population:
         Micrometres: x and y from the centre of the field of view, z below the pia.
     cell_type : ndarray of int64, (N,)
         Position in :data:`CELL_TYPES`.
+    subpopulation : ndarray of str, (N,)
+        One of :data:`SUBPOPULATIONS`; empty where subpopulations are graded.
     centre : ndarray of float64, (N, 2)
         Receptive field centre (column, row) in pixels of a frame; NaN for cells that are not visual.
     size : ndarray of float64, (N, 2)
@@ -54,10 +67,14 @@ class Population:
         Seconds to the peak of the temporal kernel, and weight of its negative second phase (0: sustained).
     retinotopy : ndarray of float64, (2, 3)
         Affine map from (x, y, 1), micrometres, to receptive field centre before scatter.
+    driving_box : tuple of int
+        Left, upper, right and lower border, in pixels of a frame, of what cells look at; the right column and the
+        lower row are the first outside.
     """
 
     coordinates: FloatArray
     cell_type: npt.NDArray[np.int64]
+    subpopulation: npt.NDArray[np.str_]
     centre: FloatArray
     size: FloatArray
     orientation: FloatArray
@@ -67,6 +84,7 @@ class Population:
     latency: FloatArray
     transience: FloatArray
     retinotopy: FloatArray
+    driving_box: tuple[int, int, int, int]
 
     @property
     def n_cells(self) -> int:
@@ -83,13 +101,24 @@ class Population:
         """(N,) whether the cell's filters are Gabor functions."""
         return np.asarray((self.cell_type == SIMPLE) | (self.cell_type == COMPLEX))
 
+    def driving_pixels(self, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """(height, width) which pixels may drive cells; no cell sees any other."""
+        left, upper, right, lower = self.driving_box
+        pixels = np.zeros((height, width), dtype=np.bool_)
+        pixels[upper:lower, left:right] = True
+        return pixels
+
     def envelopes(self, height: int, width: int) -> npt.NDArray[np.float32]:
-        """Gaussian envelopes (N, height, width), 1 at the centre: which pixels drive which cell, 0 for none."""
+        """Gaussian envelopes (N, height, width), 1 at the centre: which pixels drive which cell, 0 for none.
+
+        They end, with a sharp border, where :meth:`driving_pixels` do.
+        """
         across, along = self._rotated(height, width)
         with np.errstate(invalid="ignore"):
             exponent = (across / self.size[:, 0, None, None]) ** 2 + (along / self.size[:, 1, None, None]) ** 2
         envelope = np.exp(-0.5 * exponent)
-        return np.where(self.visual[:, None, None], envelope, 0.0).astype(np.float32)
+        seen = self.visual[:, None, None] & self.driving_pixels(height, width)
+        return np.where(seen, envelope, 0.0).astype(np.float32)
 
     def filters(self, height: int, width: int) -> npt.NDArray[np.float32]:
         """Linear filters (2, N, height, width): a quadrature pair; the second is zero for luminance cells.
@@ -158,8 +187,9 @@ def draw_population(configuration: SimulationConfiguration, random: np.random.Ge
 
     retinotopy = _retinotopic_map(configuration, random)
     exact = coordinates[:, :2] @ retinotopy[:, :2].T + retinotopy[:, 2]
-    centre = exact + scale * 2.0 * random.standard_normal((n, 2))
-    centre = np.clip(centre, 0.0, np.array([configuration.width - 1, configuration.height - 1]))
+    centre = exact + scale * _share_of_frame(configuration) * 2.0 * random.standard_normal((n, 2))
+    left, upper, right, lower = configuration.driving_box
+    centre = np.clip(centre, np.array([left, upper]), np.array([right - 1, lower - 1]))
 
     wavelength = scale * np.clip(10.0 * np.exp(0.35 * random.standard_normal(n)), 5.0, 24.0)
     across = wavelength * random.uniform(0.35, 0.55, n)
@@ -171,9 +201,10 @@ def draw_population(configuration: SimulationConfiguration, random: np.random.Ge
     latency = np.array([0.06, 0.06, 0.12])[kind] * np.exp(0.15 * random.standard_normal(n))
     transience = np.array([0.0, 0.9, 0.3])[kind] * random.uniform(0.8, 1.0, n)
 
-    return Population(
+    graded = Population(
         coordinates=coordinates,
         cell_type=cell_type,
+        subpopulation=np.full(n, ""),
         centre=np.where(visual[:, None], centre, np.nan),
         size=np.where(visual[:, None], size, np.nan),
         orientation=np.where(is_striped, random.uniform(0.0, np.pi, n), np.nan),
@@ -183,7 +214,33 @@ def draw_population(configuration: SimulationConfiguration, random: np.random.Ge
         latency=latency,
         transience=transience,
         retinotopy=retinotopy,
+        driving_box=configuration.driving_box,
     )
+    # After everything else: what seeds mean for graded populations stays as it is.
+    return graded if configuration.subpopulations == "graded" else _with_distinct_subpopulations(graded, random)
+
+
+def _with_distinct_subpopulations(population: Population, random: np.random.Generator) -> Population:
+    """The same cells with the timing of their subpopulation instead of their own."""
+    n = population.n_cells
+    subpopulation = np.array(["", "", "luminance", "not_visual"])[population.cell_type]
+    striped = random.permutation(np.flatnonzero(population.striped))
+    subpopulation[striped] = "sustained"
+    subpopulation[striped[: len(striped) // 2]] = "transient"
+    latency = np.where(subpopulation == "luminance", _LATENCY_OF_LUMINANCE, _LATENCY_OF_OTHERS)
+    transience = _TRANSIENCE + _TRANSIENCE_SCATTER * random.standard_normal(n)
+    return replace(
+        population,
+        subpopulation=subpopulation,
+        latency=latency * np.exp(_LATENCY_SCATTER * random.standard_normal(n)),
+        transience=np.where(subpopulation == "transient", transience, 0.0),
+    )
+
+
+def _share_of_frame(configuration: SimulationConfiguration) -> float:
+    """Rows or columns of the driving region as a share of the frame's, the smaller of the two."""
+    left, upper, right, lower = configuration.driving_box
+    return min((right - left) / configuration.width, (lower - upper) / configuration.height)
 
 
 def _cortical_positions(random: np.random.Generator, n: int) -> FloatArray:
@@ -208,12 +265,14 @@ def _cortical_positions(random: np.random.Generator, n: int) -> FloatArray:
 def _retinotopic_map(configuration: SimulationConfiguration, random: np.random.Generator) -> FloatArray:
     """Affine map from cortex to frame; offset and rotation are the animal's own.
 
-    The field of view covers 85 % of the frame each way, so that few receptive fields meet the frame's border.
+    The field of view covers 85 % of the driving region each way, so that few receptive fields meet its border.
     """
-    frame = np.array([configuration.width, configuration.height], dtype=np.float64)
+    left, upper, right, lower = configuration.driving_box
+    region = np.array([right - left, lower - upper], dtype=np.float64)
     extent = np.array(FIELD_OF_VIEW) * PIXEL_SIZE
     angle = np.deg2rad(8.0) * random.standard_normal()
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = 0.85 * np.diag(frame / extent) @ rotation
-    offset = (frame - 1.0) / 2.0 + configuration.height / _REFERENCE_HEIGHT * 3.0 * random.standard_normal(2)
+    linear = 0.85 * np.diag(region / extent) @ rotation
+    scale = configuration.height / _REFERENCE_HEIGHT * _share_of_frame(configuration)
+    offset = np.array([left, upper]) + (region - 1.0) / 2.0 + scale * 3.0 * random.standard_normal(2)
     return np.column_stack([linear, offset])

@@ -10,7 +10,20 @@ import numpy.typing as npt
 from nwb_mivae.errors import SimulationError
 from nwb_mivae.simulation.configuration import SimulationConfiguration
 
-__all__ = ["Display", "Programme", "display", "plan_programme"]
+__all__ = [
+    "FLASHED_PATCHES",
+    "FLASHED_PHOTOGRAPHS",
+    "NATURAL_MOVIE",
+    "Display",
+    "Programme",
+    "display",
+    "plan_programme",
+]
+
+#: Kinds of movies.
+NATURAL_MOVIE = "natural_movie"
+FLASHED_PHOTOGRAPHS = "flashed_photographs"
+FLASHED_PATCHES = "flashed_patches"
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -30,13 +43,17 @@ class Programme:
     shared, own : int
         Different movies that all animals see, and that this animal alone sees.
     repeated : int
-        How many of the shared movies are shown ``repeats`` times instead of once.
+        How many of the shared movies, the first ones, are shown ``repeats`` times instead of once.
+    kinds : tuple of str, (shared + own,)
+        Kind of each movie, shared ones first: :data:`NATURAL_MOVIE`, :data:`FLASHED_PHOTOGRAPHS` or
+        :data:`FLASHED_PATCHES`.
     """
 
     showings: int
     shared: int
     own: int
     repeated: int
+    kinds: tuple[str, ...]
 
 
 def plan_programme(configuration: SimulationConfiguration) -> Programme:
@@ -72,7 +89,33 @@ def plan_programme(configuration: SimulationConfiguration) -> Programme:
     repeated = min(repeated, (showings - 1) // configuration.repeats)
     different = showings - again * repeated
     shared = max(repeated, round(configuration.shared_fraction * different))
-    return Programme(showings=showings, shared=shared, own=different - shared, repeated=repeated)
+    own = different - shared
+    return Programme(
+        showings=showings,
+        shared=shared,
+        own=own,
+        repeated=repeated,
+        kinds=_kinds(configuration.flashed_fraction, shared, own),
+    )
+
+
+def _kinds(flashed_fraction: float, shared: int, own: int) -> tuple[str, ...]:
+    """Kind of each movie; the shared ones have their part of the flashes, and one rather than the own ones."""
+    flashed = round(flashed_fraction * (shared + own))
+    flashed_shared = -(-flashed * shared // (shared + own))
+    places = [
+        *_spread(flashed_shared, shared),
+        *(shared + place for place in _spread(flashed - flashed_shared, own)),
+    ]
+    kinds = [NATURAL_MOVIE] * (shared + own)
+    for number, place in enumerate(places):
+        kinds[place] = FLASHED_PATCHES if number % 2 else FLASHED_PHOTOGRAPHS
+    return tuple(kinds)
+
+
+def _spread(chosen: int, n: int) -> list[int]:
+    """Places of the chosen among n, at even distances; the first place is one, as repeated movies are the first."""
+    return [number * n // chosen for number in range(chosen)]
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,32 @@ def written(small: SimulationConfiguration, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
+def planted() -> SimulationConfiguration:
+    """Two animals with everything that attribution is tested against, small enough for a test."""
+    return SimulationConfiguration(
+        animals=2,
+        minutes=0.8,
+        seed=3,
+        cells=(40, 40),
+        movie_seconds=2.2,
+        movies_per_block=4,
+        grey_seconds=1.0,
+        repeated_fraction=0.3,
+        subpopulations="distinct",
+        driving_region=(0.5, 0.0, 1.0, 1.0),
+        flashed_fraction=0.5,
+    )
+
+
+@pytest.fixture(scope="session")
+def written_planted(
+    planted: SimulationConfiguration, tmp_path_factory: pytest.TempPathFactory
+) -> list[SimulatedAnimal]:
+    folder: Path = tmp_path_factory.mktemp("planted")
+    return simulate(folder, planted)
+
+
+@pytest.fixture(scope="session")
 def animal(photographs: Photographs) -> Animal:
     """One animal with a faultless rig and enough movies to decode from."""
     configuration = SimulationConfiguration(minutes=3.0, seed=1, cells=(120, 120))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from scipy.signal import lfilter
 
 from nwb_mivae.errors import SimulationError
@@ -100,3 +103,82 @@ def test_too_many_imaging_gaps_are_refused(photographs: Photographs) -> None:
     with pytest.raises(SimulationError, match="30 imaging gaps") as caught:
         simulate_animal(configuration, 0, programme, shared, photographs)
     assert caught.value.object_path == "imaging_gaps"
+
+
+def fingerprint(values: npt.NDArray[Any]) -> list[float]:
+    """How many numbers, their sum, and a sum that tells their order: equal bytes give it, on any machine nearly so."""
+    flat = np.nan_to_num(values.astype(np.float64)).ravel()
+    return [len(flat), flat.sum(), flat @ np.cos(np.arange(len(flat)))]
+
+
+#: Computed before there were distinct subpopulations, driving regions and flashes.
+BEFORE: dict[str, list[float]] = {
+    "movies": [207360.0, 26338443.0, 3505.79358],
+    "drive": [12000.0, 10560.0005, 324.003191],
+    "rates": [12000.0, 41484.8882, 332.607439],
+    "factors": [1440.0, -48.326932, -0.528357192],
+    "spike_times": [1392.0, 11482.7478, -68.0688604],
+    "spike_ends": [25.0, 18666.0, -940.137602],
+    "dff": [11725.0, 3064.71706, -105.824116],
+    "dff_time": [469.0, 4174.93037, -6.60776989],
+    "running": [1050.0, 5.65021835, -3.02611419],
+    "pupil": [527.0, 632.48663, -0.160924109],
+    "mean_rate": [25.0, 97.6569473, 1.11527626],
+    "loadings": [75.0, 8.45522628, 1.38201866],
+    "order": [480.0, 780.0, -3.95898561],
+    "time": [481.0, 4329.0, 3.32414703],
+    "filters": [28800.0, 2.99999997, 2.36601998],
+    "envelopes": [14400.0, 727.130832, -1.11649873],
+    "coordinates": [75.0, 7234.67931, 2574.6086],
+    "cell_type": [25.0, 26.0, 2.80073144],
+    "centre": [50.0, 608.979262, -64.2362231],
+    "size": [50.0, 112.398649, -16.5515234],
+    "orientation": [25.0, 29.2448445, -1.5302151],
+    "polarity": [25.0, 3.0, -2.17034052],
+    "latency": [25.0, 1.9339268, -0.0320108547],
+    "transience": [25.0, 10.780118, -0.440945273],
+}
+
+
+def test_settings_left_alone_change_no_array() -> None:
+    rows, columns = np.mgrid[:200, :300]
+    plain = [
+        Image.fromarray(np.uint8(127.5 + 127.5 * np.sin(columns / a) * np.cos(rows / b)))
+        for a, b in ((4, 9), (11, 5), (3, 3))
+    ]
+    configuration = SimulationConfiguration(
+        minutes=0.3, seed=2, cells=(20, 30), movie_seconds=2.0, height=18, width=32, dropped_frames=0.02, imaging_gaps=1
+    )
+    programme = plan_programme(configuration)
+    animal = simulate_animal(configuration, 1, programme, film_shared_movies(configuration, programme, plain), plain)
+    found = {
+        "movies": np.stack(list(animal.movies.values())),
+        "drive": animal.drive,
+        "rates": animal.rates,
+        "factors": animal.factors,
+        "spike_times": animal.spike_times,
+        "spike_ends": animal.spike_ends,
+        "dff": animal.recording.dff,
+        "dff_time": animal.recording.dff_time,
+        "running": animal.recording.running,
+        "pupil": animal.recording.pupil,
+        "mean_rate": animal.tuning.mean_rate,
+        "loadings": animal.tuning.loadings,
+        "order": animal.display.movie,
+        "time": animal.display.time,
+        "filters": animal.population.filters(18, 32),
+        "envelopes": animal.population.envelopes(18, 32),
+    }
+    for name in ("coordinates", "cell_type", "centre", "size", "orientation", "polarity", "latency", "transience"):
+        found[name] = getattr(animal.population, name)
+    assert list(animal.movies) == [
+        "natural_movie_shared_00",
+        "natural_movie_shared_01",
+        "natural_movie_sim2mouse02_00",
+        "natural_movie_sim2mouse02_01",
+        "natural_movie_sim2mouse02_02",
+        "natural_movie_sim2mouse02_03",
+    ]
+    assert found.keys() == BEFORE.keys()
+    for name, values in found.items():
+        assert fingerprint(values) == pytest.approx(BEFORE[name], rel=1e-5, abs=1e-4), name

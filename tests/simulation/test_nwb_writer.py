@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,53 @@ def test_presentations_agree_with_the_truth_and_the_templates(nwbfile: Any, trut
     for template in nwbfile.stimulus_template.values():
         assert template.data.shape == (66, 36, 64)
         assert template.data.dtype == np.uint8
+
+
+def test_flashes_are_named_described_and_presented_like_other_movies(written_planted: list[SimulatedAnimal]) -> None:
+    templates = []
+    for animal in written_planted:
+        with pynwb.NWBHDF5IO(animal.nwb, "r") as io:
+            nwbfile = io.read()
+            assert "natural movies and flashed pictures" in nwbfile.session_description
+            table = nwbfile.intervals["natural_movie_presentations"]
+            templates.append({name: series.data[:] for name, series in nwbfile.stimulus_template.items()})
+            assert set(table["stimulus_name"][:]) == set(templates[-1])
+            flashed = [name.startswith("flashed") for name in table["stimulus_name"][:]]
+            assert table["movie_repeat"][:][flashed].max() == 2
+            for name, series in nwbfile.stimulus_template.items():
+                kind = " ".join(name.split("_")[:2]).capitalize()
+                assert series.description.startswith(kind)
+    shared = set(templates[0]) & set(templates[1])
+    for kind in ("flashed_photographs", "flashed_patches", "natural_movie"):
+        assert any(name.startswith(f"{kind}_shared_") for name in shared)
+        assert any(name.startswith(f"{kind}_sim3mouse01_") for name in templates[0])
+    for name in shared:
+        np.testing.assert_array_equal(templates[0][name], templates[1][name])
+
+
+def test_a_file_with_flashes_is_read_and_prepared(written_planted: list[SimulatedAnimal], tmp_path: Path) -> None:
+    from nwb_mivae import read_session
+    from nwb_mivae.clips import SplitConfiguration, make_split, prepare
+
+    with (
+        np.load(written_planted[0].truth, allow_pickle=False) as truth,
+        read_session(written_planted[0].nwb) as session,
+    ):
+        shown = truth["presentation"] >= 0
+        names = truth["movie_names"][truth["frame_movie"][shown]]
+        np.testing.assert_array_equal(session.presentations["template"], names)
+        np.testing.assert_array_equal(session.presentations["frame"], truth["frame_number"][shown])
+        assert not session.missing_templates
+
+    store = prepare([animal.nwb for animal in written_planted], tmp_path / "store")
+    split = make_split(store, SplitConfiguration(held_out=0), n_frames=8)
+    for stored in store.sessions.values():
+        flashed = np.char.startswith(np.array(stored.template_names), "flashed")[stored.template]
+        blank = store.blank_content[stored.content]
+        # Half a flashing movie and a bit is picture, the rest grey, which is content of no part.
+        assert 0.3 < blank[flashed].mean() < 0.6
+        assert not blank[~flashed & (stored.template >= 0)].any()
+        assert (split.part_of_rows(stored)[blank] == 3).all()
 
 
 def test_behaviour_has_two_kinds_of_clock(nwbfile: Any, truth: dict[str, np.ndarray]) -> None:

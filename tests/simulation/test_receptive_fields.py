@@ -5,7 +5,14 @@ import pytest
 
 from nwb_mivae.errors import SimulationError
 from nwb_mivae.simulation import SimulationConfiguration
-from nwb_mivae.simulation.receptive_fields import COMPLEX, LUMINANCE, NOT_VISUAL, Population, draw_population
+from nwb_mivae.simulation.receptive_fields import (
+    COMPLEX,
+    LUMINANCE,
+    NOT_VISUAL,
+    SUBPOPULATIONS,
+    Population,
+    draw_population,
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +89,62 @@ def test_temporal_kernels_are_causal_with_sustained_and_transient_cells(populati
     assert (net[population.transience > 0.7] < 0.35).all()
     peak = (kernels.argmax(axis=1) + 0.5) / 30.0
     assert np.abs(peak - population.latency).max() < 0.04
+
+
+def test_distinct_subpopulations_are_planted_and_the_rest_of_the_cells_stays() -> None:
+    settings = {"cells": (300, 300), "luminance_fraction": 0.3, "not_visual_fraction": 0.1}
+    graded = draw_population(SimulationConfiguration.from_mapping(settings), np.random.default_rng(0))
+    distinct = draw_population(
+        SimulationConfiguration.from_mapping({**settings, "subpopulations": "distinct"}), np.random.default_rng(0)
+    )
+    assert set(graded.subpopulation) == {""}
+    for name in ("coordinates", "cell_type", "centre", "size", "orientation", "phase", "polarity"):
+        np.testing.assert_array_equal(getattr(distinct, name), getattr(graded, name))
+
+    of = {name: distinct.subpopulation == name for name in SUBPOPULATIONS}
+    np.testing.assert_array_equal(of["transient"] | of["sustained"], distinct.striped)
+    np.testing.assert_array_equal(of["luminance"], distinct.cell_type == LUMINANCE)
+    np.testing.assert_array_equal(of["not_visual"], distinct.cell_type == NOT_VISUAL)
+    assert 0 <= of["sustained"].sum() - of["transient"].sum() <= 1
+    assert 0.2 < of["luminance"].mean() < 0.4
+
+    assert np.abs(distinct.transience[of["transient"]] - 0.95).max() < 0.03
+    assert not distinct.transience[~of["transient"]].any()
+    assert np.median(distinct.latency[of["luminance"]]) == pytest.approx(0.12, rel=0.03)
+    assert np.median(distinct.latency[~of["luminance"]]) == pytest.approx(0.06, rel=0.03)
+    assert distinct.latency[of["luminance"]].min() > distinct.latency[~of["luminance"]].max()
+
+
+@pytest.mark.parametrize("region", [(0.5, 0.0, 1.0, 1.0), (0.25, 0.5, 0.75, 1.0), (0.0, 0.0, 0.125, 0.25)])
+def test_cells_look_at_the_driving_region_only(region: tuple[float, float, float, float]) -> None:
+    configuration = SimulationConfiguration(cells=(200, 200), driving_region=region)
+    population = draw_population(configuration, np.random.default_rng(0))
+    left, upper, right, lower = np.array(region) * [64, 36, 64, 36]
+    outside = np.ones((36, 64), dtype=np.bool_)
+    outside[int(upper) : int(lower), int(left) : int(right)] = False
+    np.testing.assert_array_equal(population.driving_pixels(36, 64), ~outside)
+    envelopes, filters = population.envelopes(36, 64), population.filters(36, 64)
+    assert not envelopes[:, outside].any()
+    assert not filters[:, :, outside].any()
+    assert (envelopes[population.visual].max(axis=(1, 2)) > 0.8).all()
+    # Filters are what they are documented to be, although the border cuts some of them.
+    striped = population.striped
+    np.testing.assert_allclose(filters[:, striped].sum(axis=(2, 3)), 0.0, atol=1e-5)
+    np.testing.assert_allclose(np.abs(filters[:, striped]).sum(axis=(2, 3)), 1.0, atol=1e-4)
+    luminance = population.cell_type == LUMINANCE
+    np.testing.assert_allclose(filters[0, luminance].sum(axis=(1, 2)), population.polarity[luminance], atol=1e-4)
+
+
+def test_the_map_covers_the_driving_region_as_it_covers_the_frame() -> None:
+    whole = draw_population(SimulationConfiguration(cells=(200, 200)), np.random.default_rng(0))
+    half = draw_population(
+        SimulationConfiguration(cells=(200, 200), driving_region=(0.5, 0.5, 1.0, 1.0)), np.random.default_rng(0)
+    )
+    frame = np.array([64.0, 36.0])
+    place, its_place = (whole.centre + 0.5) / frame, (half.centre + 0.5) / frame
+    np.testing.assert_allclose(2.0 * its_place - 1.0, place, atol=0.02)
+    np.testing.assert_array_equal(half.size, whole.size)
+    assert whole.driving_pixels(36, 64).all()
 
 
 def test_fields_scale_with_the_frame() -> None:

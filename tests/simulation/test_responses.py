@@ -59,6 +59,47 @@ def test_pixels_outside_the_mask_change_nothing_that_a_cell_sees(population: Pop
     assert np.corrcoef(one, inverted)[0, 1] < 0.0
 
 
+@pytest.fixture(scope="module")
+def distinct() -> Population:
+    configuration = SimulationConfiguration(
+        cells=(200, 200), subpopulations="distinct", driving_region=(0.5, 0.25, 1.0, 1.0)
+    )
+    return draw_population(configuration, np.random.default_rng(0))
+
+
+def test_pixels_outside_the_driving_region_change_no_drive(distinct: Population) -> None:
+    before = noise_movie(40)
+    driving = distinct.driving_pixels(36, 64)
+    display = display_of(np.zeros(40, dtype=np.int64), np.arange(40))
+    drive = unscaled_drive(distinct, [before], display, 30.0)
+    assert drive[:, distinct.visual].any(axis=0).all()
+    outside = np.where(driving, before, np.random.default_rng(1).integers(0, 256, before.shape, dtype=np.uint8))
+    np.testing.assert_array_equal(unscaled_drive(distinct, [outside], display, 30.0), drive)
+    # One pixel column within does change it.
+    inside = before.copy()
+    inside[:, 9:, 32] = 255 - inside[:, 9:, 32]
+    assert np.abs(unscaled_drive(distinct, [inside], display, 30.0) - drive).max() > 0.01
+
+
+def test_a_picture_that_stays_drives_sustained_cells_on_and_transient_cells_for_a_moment(distinct: Population) -> None:
+    # Grey for half a second, then one picture for a second.
+    display = display_of(np.repeat([-1, 0], [15, 30]), np.repeat([-1, 0], [15, 30]))
+    drive = unscaled_drive(distinct, [noise_movie(1)], display, 30.0)
+    onset, late = drive[15:25].max(axis=0), drive[35:].mean(axis=0)
+    rise = (drive[15:] >= drive[15:].max(axis=0) / 2.0).argmax(axis=0)
+    left, frames_to_half = {}, {}
+    for name in ("transient", "sustained", "luminance"):
+        answering = (distinct.subpopulation == name) & (onset > 0.01)
+        assert answering.sum() >= 10
+        left[name] = np.median(late[answering] / onset[answering])
+        frames_to_half[name] = np.median(rise[answering])
+    assert left["transient"] < 0.1
+    assert left["sustained"] > 0.6
+    assert left["luminance"] > 0.9
+    # Luminance cells are the slow ones.
+    assert frames_to_half["luminance"] > frames_to_half["sustained"]
+
+
 def test_a_stimulus_drives_nobody_before_it_comes(population: Population) -> None:
     display = display_of(np.array([-1] * 10 + [0] * 10 + [-1] * 20), np.array([-1] * 10 + [3] * 10 + [-1] * 20))
     drive = visual_drive(population, [noise_movie(5)], display, 30.0)

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from nwb_mivae.errors import SimulationError
 from nwb_mivae.simulation import SimulationConfiguration
-from nwb_mivae.simulation.schedule import Display, display, plan_programme
+from nwb_mivae.simulation.schedule import (
+    FLASHED_PATCHES,
+    FLASHED_PHOTOGRAPHS,
+    NATURAL_MOVIE,
+    Display,
+    display,
+    plan_programme,
+)
 
 
 def shown(configuration: SimulationConfiguration, seed: int = 0) -> Display:
@@ -59,6 +66,32 @@ def test_sessions_are_filled_and_never_overrun(
     counts = np.unique(table.movie[table.frame == 0], return_counts=True)[1]
     assert len(counts) == programme.shared + programme.own
     assert sorted(counts) == [1] * (len(counts) - programme.repeated) + [repeats] * programme.repeated
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    flashed=st.floats(0.0, 1.0), shared=st.floats(0.0, 1.0), repeated=st.floats(0.0, 1.0), minutes=st.floats(0.5, 12.0)
+)
+def test_flashes_are_as_many_as_asked_for_among_shared_own_and_repeated_movies(
+    flashed: float, shared: float, repeated: float, minutes: float
+) -> None:
+    programme = plan_programme(
+        SimulationConfiguration(
+            minutes=minutes, flashed_fraction=flashed, shared_fraction=shared, repeated_fraction=repeated
+        )
+    )
+    n = programme.shared + programme.own
+    assert len(programme.kinds) == n
+    flashes = [kind != NATURAL_MOVIE for kind in programme.kinds]
+    assert sum(flashes) == round(flashed * n)
+    assert abs(sum(flashes[: programme.shared]) - flashed * programme.shared) <= 1.5
+    assert any(flashes[: programme.repeated]) == (any(flashes) and programme.repeated > 0)
+    photographs, patches = (programme.kinds.count(kind) for kind in (FLASHED_PHOTOGRAPHS, FLASHED_PATCHES))
+    assert 0 <= photographs - patches <= 1
+
+
+def test_without_flashes_all_movies_are_natural_ones() -> None:
+    assert set(plan_programme(SimulationConfiguration()).kinds) == {NATURAL_MOVIE}
 
 
 def test_too_short_a_session_says_how_long_it_must_be() -> None:

@@ -40,6 +40,21 @@ def test_drivers_say_who_is_driven_by_what(truth: dict[str, np.ndarray]) -> None
     np.testing.assert_array_equal(truth["drivers"][:, 1:], truth["loadings"] != 0.0)
 
 
+def test_planted_subpopulations_and_region_are_told(
+    written_planted: list[SimulatedAnimal], truth: dict[str, np.ndarray]
+) -> None:
+    with np.load(written_planted[0].truth, allow_pickle=False) as arrays:
+        planted = dict(arrays)
+    assert set(planted["subpopulation"]) == {"transient", "sustained", "luminance", "not_visual"}
+    striped = np.isin(planted["cell_type"], ["simple", "complex"])
+    np.testing.assert_array_equal(np.isin(planted["subpopulation"], ["transient", "sustained"]), striped)
+    assert planted["driving_pixels"][:, 32:].all()
+    assert not planted["driving_pixels"][:, :32].any()
+    assert not planted["pixel_mask"][:, ~planted["driving_pixels"]].any()
+    assert set(truth["subpopulation"]) == {""}
+    assert truth["driving_pixels"].all()
+
+
 def test_the_configuration_can_be_read_back(truth: dict[str, np.ndarray], small: SimulationConfiguration) -> None:
     import yaml
 
