@@ -1,34 +1,44 @@
 """The report's figures. Each function takes plain arrays and gives a matplotlib ``Figure``; no global state is kept.
 
-Figures are narrow, with panels below one another, so that they can be read on a phone.
+Figures are narrow, with panels below one another, so that they can be read on a phone. Those of attribution have
+modules of their own, and can be had from here too.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec
+from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from nwb_mivae.report.attribution_evidence import deletion_curves, stimulus_statistics
+from nwb_mivae.report.attribution_figures import (
+    attribution_on_cortex,
+    attribution_on_frames,
+    attribution_raster,
+    receptive_fields,
+    subpopulations_on_cortex,
+)
+from nwb_mivae.report.attribution_movie import attribution_movie
+from nwb_mivae.report.style import WIDTH, FloatArray, styled
+
 __all__ = [
     "CONDITION_COLOURS",
+    "attribution_movie",
     "attribution_on_cortex",
     "attribution_on_frames",
+    "attribution_raster",
+    "deletion_curves",
     "latents_beside_stimulus",
     "loss_curves",
+    "receptive_fields",
     "retrieval_bars",
     "similarity_matrix",
+    "stimulus_statistics",
+    "subpopulations_on_cortex",
 ]
-
-FloatArray = npt.NDArray[np.floating[Any]]
-Parameters = ParamSpec("Parameters")
-
-_WIDTH = 5.4
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart; the controls are greys.
 CONDITION_COLOURS = {
@@ -42,28 +52,8 @@ CONDITION_COLOURS = {
 
 _CONDITION_NAMES = {"untrained_readout": "closed form, before training"}
 
-_STYLE = {
-    # Names come from files: a dollar sign in one must not start mathematics.
-    "text.parse_math": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-}
 
-
-def _styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
-    @functools.wraps(draw)
-    def drawn(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
-        with matplotlib.rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return drawn
-
-
-@_styled
+@styled
 def loss_curves(log: Mapping[str, Sequence[float]]) -> Figure:
     """One panel per column of the training log, over training steps.
 
@@ -75,7 +65,7 @@ def loss_curves(log: Mapping[str, Sequence[float]]) -> Figure:
     steps = np.asarray(log["step"], dtype=np.float64)
     names = [name for name in log if name != "step"]
     rows = math.ceil(len(names) / 2)
-    figure = Figure(figsize=(_WIDTH, 0.4 + 1.15 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.4 + 1.15 * rows), layout="constrained")
     panels = figure.subplots(rows, 2, sharex=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         values = np.asarray(log[name], dtype=np.float64)
@@ -89,7 +79,7 @@ def loss_curves(log: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def similarity_matrix(similarity: FloatArray, title: str) -> Figure:
     """How alike every clip's neural latents (rows) and every clip's stimulus latents (columns) are.
 
@@ -100,7 +90,7 @@ def similarity_matrix(similarity: FloatArray, title: str) -> Figure:
     title : str
         Whose it is.
     """
-    figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     panel = figure.subplots()
     limit = max(float(np.nanmax(np.abs(similarity))), 1e-6)
     picture = panel.imshow(similarity, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
@@ -111,7 +101,7 @@ def similarity_matrix(similarity: FloatArray, title: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None]]], chance: float) -> Figure:
     """Top-1 retrieval of every session under every condition, with the chance level as a line.
 
@@ -124,7 +114,7 @@ def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None
     """
     conditions = [name for name in CONDITION_COLOURS if any(name in each for each in sessions.values())]
     thickness = 0.8 / max(len(conditions), 1)
-    figure = Figure(figsize=(_WIDTH, 0.9 + 0.2 * len(sessions) * max(len(conditions), 1)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.2 * len(sessions) * max(len(conditions), 1)), layout="constrained")
     panel = figure.subplots()
     for place, condition in enumerate(conditions):
         heights = [each.get(condition, {}).get("top1") for each in sessions.values()]
@@ -148,7 +138,7 @@ def retrieval_bars(sessions: Mapping[str, Mapping[str, Mapping[str, float | None
     return figure
 
 
-@_styled
+@styled
 def latents_beside_stimulus(
     neural: FloatArray,
     stimulus: FloatArray,
@@ -173,7 +163,7 @@ def latents_beside_stimulus(
     frame_rate : float
         Frames per second.
     """
-    figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     layout = figure.add_gridspec(3, len(frames), height_ratios=(0.7, 1.6, 1.6))
     for place, frame in enumerate(frames):
         picture = figure.add_subplot(layout[0, place])
@@ -199,77 +189,4 @@ def latents_beside_stimulus(
     panels[0].tick_params(labelbottom=False)
     panels[1].set_xlabel("seconds of test clips, laid side by side")
     figure.colorbar(heat, ax=panels, label="standard deviations", shrink=0.7)
-    return figure
-
-
-@_styled
-def attribution_on_frames(
-    frames: npt.NDArray[np.uint8], maps: Mapping[str, FloatArray], labels: Sequence[str]
-) -> Figure:
-    """Movie frames, and over them how much each pixel moved the shared latents.
-
-    Parameters
-    ----------
-    frames : ndarray of uint8, (P, H, W)
-        What was shown.
-    maps : mapping of str to ndarray, (P, H, W)
-        By method; magnitudes are drawn, each method on one scale from zero to its 99.5th percentile.
-    labels : sequence of str
-        One per frame.
-    """
-    rows = 1 + len(maps)
-    height = _WIDTH / len(frames) * frames.shape[1] / frames.shape[2]
-    figure = Figure(figsize=(_WIDTH, 0.5 + rows * (height + 0.12)), layout="compressed")
-    panels = figure.subplots(rows, len(frames), squeeze=False)
-    for place, frame in enumerate(frames):
-        panels[0, place].imshow(frame, cmap="gray", vmin=0, vmax=255)
-        panels[0, place].set_title(labels[place], fontsize=7)
-    for row, (method, values) in enumerate(maps.items(), start=1):
-        magnitude = np.abs(values)
-        top = max(float(np.nanpercentile(magnitude, 99.5)), 1e-12)
-        for place, frame in enumerate(frames):
-            strength = np.clip(magnitude[place] / top, 0, 1)
-            panels[row, place].imshow(frame, cmap="gray", vmin=0, vmax=255)
-            panels[row, place].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.75 * strength)
-        panels[row, 0].set_ylabel(method, fontsize=8)
-    for panel in panels.ravel():
-        panel.set_xticks([])
-        panel.set_yticks([])
-        panel.spines[:].set_visible(False)
-    return figure
-
-
-@_styled
-def attribution_on_cortex(coordinates: FloatArray, values: Mapping[str, FloatArray], title: str) -> Figure:
-    """Neurons where they lie in cortex, coloured by how much they moved the shared latents.
-
-    Parameters
-    ----------
-    coordinates : ndarray, (N, 3)
-        Micrometres; neurons whose x or y is NaN are left out.
-    values : mapping of str to ndarray, (N,)
-        By method, not negative; each method has its own scale, cut at its 99th percentile.
-    """
-    known = np.isfinite(coordinates[:, :2]).all(axis=1)
-    figure = Figure(figsize=(_WIDTH, 0.4 + 3.4 * len(values)), layout="constrained")
-    panels = figure.subplots(len(values), 1, squeeze=False).ravel()
-    figure.suptitle(title, fontsize=9)
-    for panel, (method, magnitude) in zip(panels, values.items(), strict=True):
-        order = np.argsort(magnitude[known])
-        points = panel.scatter(
-            coordinates[known, 0][order],
-            coordinates[known, 1][order],
-            c=magnitude[known][order],
-            s=np.clip(6000 / max(known.sum(), 1), 4, 60),
-            cmap="viridis",
-            vmin=0,
-            vmax=max(float(np.nanpercentile(magnitude[known], 99)), 1e-12),
-            edgecolors="#444444",
-            linewidths=0.2,
-        )
-        panel.set_aspect("equal", adjustable="datalim")
-        panel.set_xlabel("x, micrometres")
-        panel.set_ylabel("y, micrometres")
-        panel.set_title(method, loc="left")
-        figure.colorbar(points, ax=panel, label="attribution", shrink=0.8)
     return figure
