@@ -166,8 +166,8 @@ def _as_map(panel: Any, *, left_out: int, unknown: int = 0) -> None:
     """Axes of a map of cortex, and a note of what is not on it."""
     panel.set_aspect("equal", adjustable="datalim")
     panel.set_ylabel("y, micrometres")
-    notes = [f"{left_out:,} without a known position"] * (left_out > 0)
-    notes += [f"{unknown:,} without a value"] * (unknown > 0)
+    notes = [f"{_cells(left_out)} without a known position"] * (left_out > 0)
+    notes += [f"{_cells(unknown)} without a value"] * (unknown > 0)
     panel.set_xlabel("x, micrometres" + f"\nnot drawn: {', '.join(notes)}" * bool(notes))
 
 
@@ -244,7 +244,7 @@ def attribution_raster(
     raster.set_yticks([])
     raster.set_xlabel("seconds of attributed clips, laid side by side", fontsize=8)
     averaged = f", about {cells / len(lines):.0f} averaged in each line" if len(lines) < cells else ""
-    raster.set_title(f"{cells:,} cell{'s' * (cells != 1)}{averaged}", loc="left", fontsize=8)
+    raster.set_title(f"{_cells(cells)}{averaged}", loc="left", fontsize=8)
     figure.colorbar(heat, ax=raster, label="attribution, magnitude", shrink=0.8)
     courses = figure.add_subplot(layout[1, :])
     for number in numbers:
@@ -309,7 +309,11 @@ def _mean_of_known(values: FloatArray, axis: int) -> FloatArray:
 
 def _group_name(number: int, cells: int, names: Sequence[str] | None) -> str:
     name = "no group" if number < 0 else f"subpopulation {number}" if names is None else names[number]
-    return f"{name} ({cells:,} cell{'s' * (cells != 1)})"
+    return f"{name} ({_cells(cells)})"
+
+
+def _cells(number: int) -> str:
+    return f"{number:,} cell{'s' * (number != 1)}"
 
 
 @styled

@@ -25,7 +25,7 @@ _MOST_BYTES, _MOST_FRAMES = 1_200_000, 64
 _STRIP, _GAP = 18, 6
 
 #: One palette for all frames: greys, and a few greys under each strength of attribution. No frame is dithered.
-_GREYS, _COVERED_GREYS, _STRENGTHS = 63, 12, 16
+_GREYS, _COVERED_GREYS, _STRENGTHS = 64, 12, 16
 #: Attribution is never opaque, so that what lies under it can be seen.
 _OPACITY = 0.9
 _NEGATIVE, _POSITIVE = (0x56, 0xB4, 0xE9), (0xFF, 0x6A, 0x00)
@@ -119,13 +119,13 @@ def _animation(
     stream = io.BytesIO()
     pictures[0].save(
         stream, "GIF", save_all=True, append_images=pictures[1:], loop=0, duration=max(20, round(1000 * seconds)),
-        optimize=False,
+        palette=palette, optimize=False,
     )  # fmt: skip
     return stream.getvalue()
 
 
 def _palette(signed: bool) -> _Bytes:
-    """Colours, (255, 3): greys, then for each strength from the weakest the greys under it."""
+    """Colours, (256, 3): greys, then for each strength from the weakest the greys under it."""
     from matplotlib import colormaps
 
     greys = np.repeat(np.linspace(0, 255, _GREYS)[:, None], 3, axis=1)

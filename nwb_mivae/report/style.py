@@ -53,6 +53,9 @@ def group_colour(group: int) -> str:
 
 
 def largest(values: FloatArray, percentile: float = 100.0) -> float:
-    """A percentile of the magnitude of known values, the end of a scale; above 0 also where there is none."""
-    magnitude = np.abs(values[np.isfinite(values)])
+    """A percentile of the magnitude of known values, the end of a scale; above 0 also where there is none.
+
+    Zeros do not count, or a scale for a map of a few spots would end at nothing.
+    """
+    magnitude = np.abs(values[np.isfinite(values) & (values != 0)])
     return max(float(np.percentile(magnitude, percentile)), 1e-12) if magnitude.size else 1e-12

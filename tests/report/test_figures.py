@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 
 import numpy as np
@@ -74,16 +75,11 @@ def test_latents_beside_stimulus_marks_where_time_jumps():
     assert drawn(figure)
 
 
-def test_attribution_on_frames_has_a_row_per_method():
-    frames = RANDOM.integers(0, 255, (3, 8, 12)).astype(np.uint8)
-    maps = {"score": RANDOM.normal(size=(3, 8, 12)), "fisher": np.zeros((3, 8, 12))}
-    figure = figures.attribution_on_frames(frames, maps, ["1 s", "2 s", "3 s"])
-    assert len(figure.axes) == 9
-    assert drawn(figure)
+def test_every_figure_can_be_had_from_here():
+    assert all(callable(getattr(figures, name)) for name in figures.__all__ if name != "CONDITION_COLOURS")
 
 
-def test_attribution_on_cortex_leaves_cells_without_position_out():
-    coordinates = np.array([[0.0, 0, np.nan], [1, 1, 0], [np.nan, 1, 0]])
-    figure = figures.attribution_on_cortex(coordinates, {"score": np.array([1.0, 2, 3])}, "a")
-    assert len(figure.axes[0].collections[0].get_offsets()) == 2
-    assert drawn(figure)
+def test_drawing_a_figure_loads_neither_torch_nor_pynwb():
+    program = "import sys\nfrom nwb_mivae.report import figures\nassert not {'torch', 'pynwb'} & {*sys.modules}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
