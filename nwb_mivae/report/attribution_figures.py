@@ -188,7 +188,7 @@ def attribution_raster(
 
     Good: lines that change together within a group and otherwise than those of the next, and profiles of different
     form. Bad: profiles of one form at different heights (groups by strength alone), or bright columns through all
-    groups (a frame at which every cell counts, which is the stimulus' doing and no group's).
+    groups (frames at which every cell counts, which is no group's doing; at the ends of every clip it is the model's).
 
     Parameters
     ----------
