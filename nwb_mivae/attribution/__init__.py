@@ -1,7 +1,13 @@
 """Score-based attribution: which neurons, and which pixels, the shared latents came from."""
 
-from nwb_mivae.attribution.configuration import AttributionConfiguration, SubpopulationConfiguration
+from nwb_mivae.attribution.configuration import (
+    AttributionConfiguration,
+    StimulusRegionConfiguration,
+    SubpopulationConfiguration,
+)
 from nwb_mivae.attribution.finding import find_subpopulations
+from nwb_mivae.attribution.region_result import SessionStimulusRegions
+from nwb_mivae.attribution.regions import find_stimulus_regions
 from nwb_mivae.attribution.result import CONTRIBUTIONS, METHODS, Averages, MethodAttribution, SessionAttribution
 from nwb_mivae.attribution.subpopulations import SessionSubpopulations
 from nwb_mivae.attribution.tracing import TrainedModel, attribute
@@ -13,9 +19,12 @@ __all__ = [
     "Averages",
     "MethodAttribution",
     "SessionAttribution",
+    "SessionStimulusRegions",
     "SessionSubpopulations",
+    "StimulusRegionConfiguration",
     "SubpopulationConfiguration",
     "TrainedModel",
     "attribute",
+    "find_stimulus_regions",
     "find_subpopulations",
 ]

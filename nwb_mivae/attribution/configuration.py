@@ -14,6 +14,7 @@ __all__ = [
     "MethodName",
     "QuantityName",
     "SourceName",
+    "StimulusRegionConfiguration",
     "SubpopulationConfiguration",
 ]
 
@@ -122,3 +123,25 @@ class SubpopulationConfiguration(Configuration):
     attribution_method: Literal["score", "fisher"] | None = None
     most: int = Field(default=8, ge=1, le=50)
     splits: int = Field(default=20, ge=5)
+
+
+class StimulusRegionConfiguration(Configuration):
+    """How the attribution to pixels is compared with what is shown there.
+
+    Attributes
+    ----------
+    clips
+        At most so many clips that show different things, evenly; null takes all. They bound memory: at 36 x 64 pixels
+        and 16 frames about a megabyte each.
+    frames_per_clip
+        At most so many frames of each clip, evenly; null takes all.
+    permutations
+        Permutations drawn for the null of other clips. Of shifts, all are taken.
+    confidence
+        Of the intervals; a corrected p-value of at most one less this counts as a finding.
+    """
+
+    clips: int | None = Field(default=128, ge=1)
+    frames_per_clip: int | None = Field(default=16, ge=1)
+    permutations: int = Field(default=4000, ge=100)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
