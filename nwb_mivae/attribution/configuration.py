@@ -10,6 +10,7 @@ from nwb_mivae.configuration import Configuration
 
 __all__ = [
     "AttributionConfiguration",
+    "BaselineName",
     "BlockName",
     "MethodName",
     "QuantityName",
@@ -22,6 +23,7 @@ MethodName = Literal["score", "fisher", "gradient", "gradient_x_input", "integra
 SourceName = Literal["neurons", "pixels"]
 BlockName = Literal["shared", "private"]
 QuantityName = Literal["evidence", "mean"]
+BaselineName = Literal["mean", "zero", "rest"]
 
 
 class AttributionConfiguration(Configuration):
@@ -45,8 +47,9 @@ class AttributionConfiguration(Configuration):
         private latents) or ``mean`` (the posterior mean). Null takes evidence for shared and means for private latents.
         ``gradient`` is always of the mean: that of a log posterior is the score.
     baseline
-        What contributions are relative to: ``mean``, the mean of each cell or pixel over the attributed clips, or
-        ``zero`` (a cell's mean over the training part, or no spikes; a black pixel).
+        What contributions are relative to: ``mean``, the mean of each cell or pixel over the attributed clips; ``zero``
+        (a cell's mean over the training part, or no spikes; a black pixel); ``rest``, the tenth percentile of each
+        cell's activity over the attributed clips, and a uniform frame of their mean luminance.
     path_steps
         Points on the path of ``integrated_gradients``; the result states the error they leave.
     occlusion_frames, occlusion_pixels
@@ -74,7 +77,7 @@ class AttributionConfiguration(Configuration):
     to: tuple[SourceName, ...] = Field(default=("neurons", "pixels"), min_length=1)
     latents: tuple[int, ...] | None = Field(default=None, min_length=1)
     quantity: QuantityName | None = None
-    baseline: Literal["mean", "zero"] = "mean"
+    baseline: BaselineName = "mean"
     path_steps: int = Field(default=8, ge=1, le=256)
     occlusion_frames: int | None = Field(default=None, ge=1)
     occlusion_pixels: int = Field(default=4, ge=1)

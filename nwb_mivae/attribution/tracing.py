@@ -12,7 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nwb_mivae.attribution.configuration import AttributionConfiguration, BlockName, MethodName, SourceName
+from nwb_mivae.attribution.configuration import (
+    AttributionConfiguration,
+    BaselineName,
+    BlockName,
+    MethodName,
+    SourceName,
+)
 from nwb_mivae.attribution.quantities import Evidence, LatentMean, Quantity
 from nwb_mivae.attribution.reference_methods import gradient, gradient_x_input, integrated_gradients, occlusion
 from nwb_mivae.attribution.result import CONTRIBUTIONS, MethodAttribution, SessionAttribution
@@ -29,9 +35,11 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["TrainedModel", "attribute"]
+__all__ = ["TrainedModel", "attribute", "attribute_clips"]
 
 _OTHER: Mapping[SourceName, SourceName] = {"neurons": "pixels", "pixels": "neurons"}
+#: Quantile of a cell's activity that counts as rest.
+_REST = 0.1
 _LATENTS = {"neurons": "neural", "pixels": "stimulus"}
 
 
@@ -119,7 +127,7 @@ def attribute(
     settings = AttributionConfiguration.from_mapping(
         {**settings.model_dump(mode="json"), **{name: value for name, value in given.items() if value is not None}}
     )
-    module, store, split = model.module, model.store, model.split
+    store, split = model.store, model.split
     if session not in store.sessions:
         raise AttributionError(
             f"no session {session!r}",
@@ -127,7 +135,7 @@ def attribute(
             remedy="check the session's key",
             file=store.path,
         )
-    frames = module.shape.clip_frames
+    frames = model.module.shape.clip_frames
     all_starts = split.clip_starts(store.sessions[session], settings.part, n_frames=frames, stride=frames)
     if len(all_starts) == 0:
         raise AttributionError(
@@ -138,6 +146,25 @@ def attribute(
             object_path=session,
         )
     starts = evenly(all_starts, settings.clips)
+    return attribute_clips(model, session, starts, settings, n_available=len(all_starts), seed=seed, progress=progress)
+
+
+def attribute_clips(
+    model: TrainedModel,
+    session: str,
+    starts: npt.NDArray[np.int64],
+    settings: AttributionConfiguration,
+    *,
+    n_available: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SessionAttribution:
+    """As :func:`attribute`, of the clips of a session that start at these rows; they may overlap.
+
+    ``n_available`` is the number of clips they were chosen from.
+    """
+    module, store, split = model.module, model.store, model.split
+    frames = module.shape.clip_frames
     was_training = module.training
     module.eval()
     try:
@@ -152,7 +179,7 @@ def attribute(
                     some = starts[first : first + settings.clips_at_once]
                     yield load_clips(store, split, session, some, n_frames=frames).to(_device(module))
 
-            moments = _moments(sources, batches())
+            moments = _moments(sources, batches(), settings.baseline)
             generator = torch.Generator().manual_seed(seed)
             gathered = _Gathered(settings)
             for done, batch in enumerate(batches()):
@@ -176,7 +203,7 @@ def attribute(
             "divided": settings.divided if set(settings.methods) & set(CONTRIBUTIONS) else None,
             "seed": seed,
             "clips_used": len(starts),
-            "clips_available": len(all_starts),
+            "clips_available": n_available,
             "context_frames": 0 if context is None else context.n_frames,
             "context_held_fixed": True,
             "fisher_relative_standard_error": gathered.error_of_probes(),
@@ -236,26 +263,45 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of one modality over all attributed clips: mean of its source ``(*S)``; mean and mean square of its latents."""
+    """of one modality over all clips: its baseline ``(*S)``; mean and mean square ``(K,)`` of its latents."""
 
-    source: Tensor
+    baseline: Tensor
     latents: Tensor
     latent_squares: Tensor
 
 
-def _moments(sources: Sequence[_Source], batches: Iterator[ClipBatch]) -> dict[SourceName, _Moments]:
+def _moments(
+    sources: Sequence[_Source], batches: Iterator[ClipBatch], baseline: BaselineName
+) -> dict[SourceName, _Moments]:
     sums: dict[SourceName, list[Tensor]] = {}
+    activity: list[Tensor] = []
     n_frames = 0
     for batch in batches:
         n_frames += batch.n_clips * batch.n_frames
         for source in sources:
             values = source.values(batch)
+            if source.name == "neurons" and baseline == "rest":
+                activity.append(values.flatten(0, 1))
             means = source.encode(batch, values).mean.double()
             parts = (values.double().sum((0, 1)), means.sum((0, 1)), means.square().sum((0, 1)))
             known = sums.setdefault(source.name, [torch.zeros_like(part) for part in parts])
             for total, part in zip(known, parts, strict=True):
                 total += part
-    return {name: _Moments(*((total / n_frames).float() for total in totals)) for name, totals in sums.items()}
+    found = {}
+    for name, totals in sums.items():
+        mean, latents, latent_squares = ((total / n_frames).float() for total in totals)
+        if baseline == "zero":
+            mean = torch.zeros_like(mean)
+        elif baseline == "rest":
+            mean = _quantile(torch.cat(activity), _REST) if name == "neurons" else mean.mean().expand_as(mean)
+        found[name] = _Moments(mean, latents, latent_squares)
+    return found
+
+
+def _quantile(activity: Tensor, share: float) -> Tensor:
+    """Of each cell over frames ``(F, N)``; ``torch.quantile`` takes no more than some millions of values."""
+    place = max(1, round(share * len(activity)))
+    return activity.kthvalue(place, dim=0).values
 
 
 def _attribute_clips(
@@ -275,8 +321,7 @@ def _attribute_clips(
         quantity: Quantity = LatentMean()
         if settings.divided == "evidence" and estimate is not None:
             quantity = Evidence(estimate, moments[other].latents, moments[other].latent_squares)
-        own = moments[source.name].source
-        baseline = own if settings.baseline == "mean" else torch.zeros_like(own)
+        baseline = moments[source.name].baseline
         for method in settings.methods:
             _attribute_source(
                 method,
