@@ -67,9 +67,11 @@ class AttributionConfiguration(Configuration):
     probes
         Random probes of the Jacobian per latent for ``fisher``; the result states their error. Null computes it
         exactly, at the cost of two vector-Jacobian products per frame and latent.
+    memory
+        Mebibytes that may be used at once, about, beside the module, the context and the maps: what is done together
+        follows from it. No figure depends on it, beyond rounding: the probes drawn depend on the seed and the clip.
     clips_at_once, vectors_at_once
-        Clips, and vector-Jacobian products of them, done together; they bound memory. The probes drawn, and so the
-        probes' noise, depend on them; exact figures do not.
+        Clips, and vector-Jacobian products of them, done together; null takes what fits in ``memory``.
     """
 
     methods: tuple[MethodName, ...] = Field(default=("score", "fisher", "gradient_x_input"), min_length=1)
@@ -86,8 +88,9 @@ class AttributionConfiguration(Configuration):
     clips: int | None = Field(default=64, ge=1)
     context: bool = True
     probes: int | None = Field(default=4, ge=2)
-    clips_at_once: int = Field(default=8, ge=1)
-    vectors_at_once: int = Field(default=4, ge=1)
+    memory: float = Field(default=1024.0, gt=0)
+    clips_at_once: int | None = Field(default=None, ge=1)
+    vectors_at_once: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _check_private(self) -> Self:

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from nwb_mivae.errors import AttributionError
 from nwb_mivae.outputs import whole_file
 
-__all__ = ["CONTRIBUTIONS", "METHODS", "Averages", "MethodAttribution", "SessionAttribution"]
+__all__ = ["CONTRIBUTIONS", "METHODS", "SOURCES", "Averages", "MethodAttribution", "SessionAttribution"]
 
 _Maps = npt.NDArray[np.float32]
 _Source = Literal["neurons", "pixels"]
-_SOURCES: tuple[_Source, _Source] = ("neurons", "pixels")
+#: What latents are traced back to.
+SOURCES: tuple[_Source, _Source] = ("neurons", "pixels")
 
 #: The score-based methods of the model page, section 5, and those it compares them with.
 METHODS = ("score", "fisher", "gradient", "gradient_x_input", "integrated_gradients", "occlusion")
@@ -116,7 +117,7 @@ class SessionAttribution:
         AttributionError
             If there is no such attribution.
         """
-        known = [(name, each) for name in self.methods for each in _SOURCES if getattr(self.methods[name], each).size]
+        known = [(name, each) for name in self.methods for each in SOURCES if getattr(self.methods[name], each).size]
         if (method, to) not in known:
             raise AttributionError(
                 f"no attribution by {method} to {to}",

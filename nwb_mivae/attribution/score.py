@@ -9,9 +9,10 @@ Clips must be encoded independently of each other: one vector-Jacobian product t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -19,15 +20,28 @@ from torch.nn.functional import one_hot
 from nwb_mivae.attribution.quantities import LogPosterior
 from nwb_mivae.model import Gaussian
 
-__all__ = ["FisherMaps", "Linearised", "ScoreMaps", "fisher", "latent_gradients", "linearise", "score"]
+__all__ = [
+    "FisherMaps",
+    "Linearised",
+    "ScoreMaps",
+    "fisher",
+    "in_groups",
+    "latent_gradients",
+    "linearise",
+    "probe_generators",
+    "score",
+]
 
 
 class Linearised(NamedTuple):
-    """A source (B, T, *S), its posterior (B, T, K), and the map from cotangents of mean and log-variance back."""
+    """A source (B, T, *S), its posterior (B, T, K), and the map from cotangents of mean and log-variance back.
+
+    ``pull_back`` takes V pairs at once, each ``(V, B, T, K)``, and returns ``(V, B, T, *S)``.
+    """
 
     source: Tensor
     posterior: Gaussian
-    pull_back: Callable[[tuple[Tensor, Tensor]], tuple[Tensor]]
+    pull_back: Callable[[tuple[Tensor, Tensor]], Tensor]
 
 
 class ScoreMaps(NamedTuple):
@@ -64,7 +78,13 @@ def linearise(encode: Callable[[Tensor], Gaussian], source: Tensor) -> Linearise
         return mean, log_variance
 
     outputs = torch.func.vjp(parameters, source)
-    return Linearised(source, Gaussian(*outputs[0]), outputs[1])
+    pull_back_one = outputs[1]
+
+    def pull_back(cotangents: tuple[Tensor, Tensor]) -> Tensor:
+        gradients: Tensor = torch.func.vmap(pull_back_one)(cotangents)[0]
+        return gradients
+
+    return Linearised(source, Gaussian(*outputs[0]), pull_back)
 
 
 def latent_gradients(
@@ -75,9 +95,9 @@ def latent_gradients(
     Yields some latents and their gradients ``(latents, B, T, *S)``; one vector-Jacobian product for each latent.
     """
     n_latents = to_mean.shape[-1]
-    for latents in _in_groups(n_latents, vectors_at_once):
+    for latents in in_groups(n_latents, vectors_at_once):
         only = one_hot(torch.tensor(latents, device=to_mean.device), n_latents).to(to_mean)[:, None, None]
-        yield latents, _pull_back(linearised, to_mean * only, to_log_variance * only)
+        yield latents, linearised.pull_back((to_mean * only, to_log_variance * only))
 
 
 def score(linearised: Linearised, estimate: Tensor, *, vectors_at_once: int, keep_latents: bool = False) -> ScoreMaps:
@@ -104,7 +124,7 @@ def fisher(
     linearised: Linearised,
     *,
     probes: int | None,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
     vectors_at_once: int,
     keep_latents: bool = False,
 ) -> FisherMaps:
@@ -120,10 +140,10 @@ def fisher(
         None takes every row of the Jacobian: two vector-Jacobian products per frame and latent, exact. A number takes
         so many random signs over the frames of a latent (Hutchinson 1989): as many products per latent, unbiased; the
         sum over latents has a relative standard error of the order of ``sqrt(2 / (K * probes))``, the root half that.
-    generator : torch.Generator
-        Source of the signs, on the CPU.
+    generators : sequence of torch.Generator
+        Source of each clip's signs, on the CPU, as :func:`probe_generators` makes them; not used without probes.
     vectors_at_once : int
-        Products done together.
+        Products done together; it changes no figure, nor do the clips that are done together.
     keep_latents : bool
         Whether to give every latent's squares at every frame.
     """
@@ -135,16 +155,19 @@ def fisher(
     by_latent = source.new_zeros(n_latents, *source.shape) if keep_latents else None
     for latent in range(n_latents):
         only = one_hot(torch.tensor(latent, device=mean.device), n_latents).to(mean)
-        for rows in _in_groups(2 * n_frames if probes is None else probes, vectors_at_once):
+        if probes is not None:
+            signs = torch.stack(
+                [torch.randint(0, 2, (probes, 2 * n_frames), generator=each) for each in generators], dim=1
+            )
+        for rows in in_groups(2 * n_frames if probes is None else probes, vectors_at_once):
             # The first half of a row weighs the means at each frame, the second half the log-variances.
             if probes is None:
                 weights = one_hot(torch.tensor(rows, device=mean.device), 2 * n_frames)[:, None].expand(-1, n_clips, -1)
             else:
-                signs = torch.randint(0, 2, (len(rows), n_clips, 2 * n_frames), generator=generator)
-                weights = (2 * signs - 1).to(mean.device)
+                weights = (2 * signs[rows] - 1).to(mean.device)
             weights = weights.to(mean)[..., None]
-            squares = _pull_back(
-                linearised, weights[:, :, :n_frames] * scale * only, weights[:, :, n_frames:] * 0.5**0.5 * only
+            squares = linearised.pull_back(
+                (weights[:, :, :n_frames] * scale * only, weights[:, :, n_frames:] * 0.5**0.5 * only)
             ).square()
             if probes is None:
                 per_probe[0] += squares.sum(0)
@@ -156,11 +179,22 @@ def fisher(
     return FisherMaps(per_probe, per_latent / len(per_probe), by_latent)
 
 
-def _in_groups(number: int, size: int) -> Iterator[list[int]]:
+def probe_generators(seed: int, starts: Iterable[int], stream: int) -> list[torch.Generator]:
+    """Randomness of each clip's probes: it follows from the seed, the clip and what is probed, and from nothing else.
+
+    Parameters
+    ----------
+    seed : int
+    starts : iterable of int
+        Row of each clip's first frame.
+    stream : int
+        Number of what is probed, so that two things that are attributed share no signs.
+    """
+    sequences = (np.random.SeedSequence((seed % 2**64, start, stream)) for start in starts)
+    return [torch.Generator().manual_seed(int(each.generate_state(1, np.uint64)[0] >> 1)) for each in sequences]
+
+
+def in_groups(number: int, size: int) -> Iterator[list[int]]:
+    """The numbers from 0 to ``number - 1`` in groups of ``size``, the last one of what is left."""
     for start in range(0, number, size):
         yield list(range(start, min(start + size, number)))
-
-
-def _pull_back(linearised: Linearised, to_mean: Tensor, to_log_variance: Tensor) -> Tensor:
-    (gradients,) = torch.func.vmap(linearised.pull_back)((to_mean, to_log_variance))
-    return gradients

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,28 @@ from nwb_mivae.attribution.configuration import (
     MethodName,
     SourceName,
 )
+from nwb_mivae.attribution.cost import Cost, clips_and_vectors_at_once, encoding_cost
+from nwb_mivae.attribution.exact_fisher import exact_fisher_of_neurons
+from nwb_mivae.attribution.gathering import Gathered
 from nwb_mivae.attribution.quantities import Evidence, LatentMean, Quantity
-from nwb_mivae.attribution.reference_methods import gradient, gradient_x_input, integrated_gradients, occlusion
-from nwb_mivae.attribution.result import CONTRIBUTIONS, MethodAttribution, SessionAttribution
-from nwb_mivae.attribution.score import Linearised, fisher, linearise, score
+from nwb_mivae.attribution.reference_methods import (
+    ReferenceMaps,
+    gradient,
+    gradient_x_input,
+    integrated_gradients,
+    occlusion,
+)
+from nwb_mivae.attribution.result import CONTRIBUTIONS, SessionAttribution
+from nwb_mivae.attribution.score import (
+    FisherMaps,
+    Linearised,
+    ScoreMaps,
+    fisher,
+    linearise,
+    probe_generators,
+    score,
+)
+from nwb_mivae.attribution.through_front_end import exact_fisher_of_pixels, linearise_pixels, pixels_cost
 from nwb_mivae.clips import evenly, load_clips
 from nwb_mivae.errors import AttributionError
 from nwb_mivae.inference import session_context
@@ -94,7 +112,7 @@ def attribute(
         Numbers of the latents in their block; all by default.
     configuration : AttributionConfiguration, optional
     seed : int
-        Where the probes' randomness starts.
+        From it and the clip the probes follow, whatever else is attributed and however much of it at once.
     progress : callable, optional
         Told ``(description, done, total)``.
 
@@ -174,17 +192,19 @@ def attribute_clips(
             needed = _OTHER if settings.of == "shared" else settings.to
             sources = [_Source.of(name, module, context, settings, session) for name in needed]
 
+            first = load_clips(store, split, session, starts[:1], n_frames=frames).to(_device(module))
+            clips_at_once, vectors_at_once = _at_once(sources, first, settings)
+
             def batches() -> Iterator[ClipBatch]:
-                for first in range(0, len(starts), settings.clips_at_once):
-                    some = starts[first : first + settings.clips_at_once]
+                for done in range(0, len(starts), clips_at_once):
+                    some = starts[done : done + clips_at_once]
                     yield load_clips(store, split, session, some, n_frames=frames).to(_device(module))
 
             moments = _moments(sources, batches(), settings.baseline)
-            generator = torch.Generator().manual_seed(seed)
-            gathered = _Gathered(settings)
-            for done, batch in enumerate(batches()):
-                (progress or _silence)("Attributing clips", done * settings.clips_at_once, len(starts))
-                _attribute_clips(batch, sources, moments, settings, generator, gathered)
+            gathered = Gathered(settings)
+            for number, batch in enumerate(batches()):
+                (progress or _silence)("Attributing clips", number * clips_at_once, len(starts))
+                _attribute_batch(batch, sources, moments, settings, seed, vectors_at_once, gathered)
     finally:
         module.train(was_training)
     (progress or _silence)("Attributing clips", len(starts), len(starts))
@@ -222,8 +242,11 @@ class _Source:
     """One modality: what is taken of a clip, and the posterior that is computed from it."""
 
     name: SourceName
-    values: Callable[[ClipBatch], Tensor]
-    encode: Callable[[ClipBatch, Tensor], Gaussian]
+    module: MiVAEModule
+    context: Context | None
+    block: BlockName
+    #: Numbers of some latents; ``None`` is all of them.
+    latents: list[int] | None
 
     @classmethod
     def of(
@@ -237,33 +260,59 @@ class _Source:
         configuration = module.configuration
         private = {"neurons": configuration.neural_private_latents, "pixels": configuration.stimulus_private_latents}
         n_latents = configuration.shared_latents if settings.of == "shared" else private[name]
-        wanted = list(range(n_latents)) if settings.latents is None else list(settings.latents)
-        if not set(wanted) <= set(range(n_latents)):
+        wanted = None if settings.latents is None else list(settings.latents)
+        if wanted is not None and not set(wanted) <= set(range(n_latents)):
             raise AttributionError(
                 f"latents {', '.join(map(str, wanted))}",
                 expected=f"0 to {n_latents - 1}, the {settings.of} {_LATENTS[name]} latents",
                 remedy="name latents of this block (attribution.latents)",
                 object_path=session,
             )
+        return cls(name, module, context, settings.of, wanted)
 
-        def encode(batch: ClipBatch, values: Tensor) -> Gaussian:
-            posterior: Any
-            if name == "neurons":
-                posterior = module.encode_neural(values, batch.coordinates, context, batch.auxiliary)
-            else:
-                posterior = module.encode_stimulus(values[:, :, None])
-            mean, log_variance = getattr(posterior, settings.of)
-            return Gaussian(mean[..., wanted], log_variance[..., wanted])
+    def values(self, batch: ClipBatch) -> Tensor:
+        """``(B, T, *S)``."""
+        return batch.neural if self.name == "neurons" else batch.stimulus[:, :, 0]
 
-        def values(batch: ClipBatch) -> Tensor:
-            return batch.neural if name == "neurons" else batch.stimulus[:, :, 0]
+    def encode(self, batch: ClipBatch, values: Tensor) -> Gaussian:
+        posterior: Any
+        if self.name == "neurons":
+            posterior = self.module.encode_neural(values, batch.coordinates, self.context, batch.auxiliary)
+        else:
+            posterior = self.module.encode_stimulus(values[:, :, None])
+        found: Gaussian = getattr(posterior, self.block)
+        return found if self.latents is None else Gaussian(*(each[..., self.latents] for each in found))
 
-        return cls(name, values, encode)
+    def linearise(self, batch: ClipBatch) -> Linearised:
+        if self.name == "pixels" and self.latents is None:
+            return linearise_pixels(self.module, batch, latents=self.block)
+        return linearise(partial(self.encode, batch), self.values(batch))
+
+    def exact_fisher(self, batch: ClipBatch, memory: float) -> FisherMaps:
+        """Of all latents of the block together."""
+        if self.name == "pixels":
+            return exact_fisher_of_pixels(self.module, batch, latents=self.block, memory=memory)
+        return exact_fisher_of_neurons(self.module, batch, self.context, latents=self.block, memory=memory)
+
+    def cost(self, batch: ClipBatch, probes: int | None) -> Cost:
+        if self.name == "pixels" and self.latents is None:
+            return pixels_cost(self.module, batch, probes=probes)
+        return encoding_cost(partial(self.encode, batch), self.values(batch), probes=probes)
+
+
+def _at_once(sources: Sequence[_Source], clip: ClipBatch, settings: AttributionConfiguration) -> tuple[int, int]:
+    """Clips, and products of them, that are done together, of clips like this one."""
+    return clips_and_vectors_at_once(
+        [source.cost(clip, settings.probes) for source in sources],
+        settings.memory,
+        clips=settings.clips_at_once,
+        vectors=settings.vectors_at_once,
+    )
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """of one modality over all clips: its baseline ``(*S)``; mean and mean square ``(K,)`` of its latents."""
+    """Of one modality over all clips: its baseline ``(*S)``; mean and mean square ``(K,)`` of its latents."""
 
     baseline: Tensor
     latents: Tensor
@@ -304,16 +353,17 @@ def _quantile(activity: Tensor, share: float) -> Tensor:
     return activity.kthvalue(place, dim=0).values
 
 
-def _attribute_clips(
+def _attribute_batch(
     batch: ClipBatch,
     sources: Sequence[_Source],
     moments: Mapping[SourceName, _Moments],
     settings: AttributionConfiguration,
-    generator: torch.Generator,
-    gathered: _Gathered,
+    seed: int,
+    vectors_at_once: int,
+    gathered: Gathered,
 ) -> None:
-    linearised = {source.name: linearise(partial(source.encode, batch), source.values(batch)) for source in sources}
-    for source in sources:
+    linearised = {source.name: source.linearise(batch) for source in sources}
+    for stream, source in enumerate(sources):
         if source.name not in settings.to:
             continue
         other = _OTHER[source.name]
@@ -321,49 +371,57 @@ def _attribute_clips(
         quantity: Quantity = LatentMean()
         if settings.divided == "evidence" and estimate is not None:
             quantity = Evidence(estimate, moments[other].latents, moments[other].latent_squares)
-        baseline = moments[source.name].baseline
+        given = _Given(linearised[source.name], estimate, quantity, moments[source.name].baseline, vectors_at_once)
         for method in settings.methods:
-            _attribute_source(
-                method,
-                source,
-                batch,
-                linearised[source.name],
-                estimate,
-                quantity,
-                baseline,
-                settings,
-                generator,
-                gathered,
-            )
+            if method == "fisher":
+                generators = probe_generators(seed, batch.start.tolist(), stream)
+                gathered.add_fisher(source.name, _fisher(source, batch, given, settings, generators))
+            else:
+                _attribute_source(method, source, batch, given, settings, gathered)
+
+
+class _Given(NamedTuple):
+    """What methods start from: of one source and some clips."""
+
+    linearised: Linearised
+    #: Of the latents, from the other modality; private latents have none.
+    estimate: Tensor | None
+    quantity: Quantity
+    baseline: Tensor
+    vectors_at_once: int
+
+
+def _fisher(
+    source: _Source,
+    batch: ClipBatch,
+    given: _Given,
+    settings: AttributionConfiguration,
+    generators: Sequence[torch.Generator],
+) -> FisherMaps:
+    if settings.probes is None and not settings.by_latent and source.latents is None:
+        return source.exact_fisher(batch, settings.memory)
+    return fisher(
+        given.linearised,
+        probes=settings.probes,
+        generators=generators,
+        vectors_at_once=given.vectors_at_once,
+        keep_latents=settings.by_latent,
+    )
 
 
 def _attribute_source(
     method: MethodName,
     source: _Source,
     batch: ClipBatch,
-    linearised: Linearised,
-    estimate: Tensor | None,
-    quantity: Quantity,
-    baseline: Tensor,
+    given: _Given,
     settings: AttributionConfiguration,
-    generator: torch.Generator,
-    gathered: _Gathered,
+    gathered: Gathered,
 ) -> None:
-    at_once, keep = settings.vectors_at_once, settings.by_latent
-
-    encode = partial(source.encode, batch)
-    if method == "fisher":
-        maps = fisher(
-            linearised, probes=settings.probes, generator=generator, vectors_at_once=at_once, keep_latents=keep
-        )
-        squares = maps.per_probe.mean(0)
-        gathered.add(method, source.name, squares.sqrt(), maps.per_latent, _root(maps.by_latent))
-        if settings.probes is not None:
-            gathered.add_noise(source.name, maps.per_probe)
-        return
+    linearised, estimate, quantity, baseline, at_once = given
+    keep, encode = settings.by_latent, partial(source.encode, batch)
     if method == "score":
         assert estimate is not None  # the configuration refuses this method for private latents
-        found: Any = score(linearised, estimate, vectors_at_once=at_once, keep_latents=keep)
+        found: ScoreMaps | ReferenceMaps = score(linearised, estimate, vectors_at_once=at_once, keep_latents=keep)
     elif method == "gradient":
         found = gradient(linearised, LatentMean(), vectors_at_once=at_once, keep_latents=keep)
     elif method == "gradient_x_input":
@@ -386,90 +444,6 @@ def _attribute_source(
             encode, linearised.source, quantity, baseline, patch=patch, patches_at_once=at_once, keep_latents=keep
         )
     gathered.add(method, source.name, found.total, found.per_latent, found.by_latent)
-
-
-def _root(squares: Tensor | None) -> Tensor | None:
-    return None if squares is None else squares.sqrt()
-
-
-class _Gathered:
-    """Maps of the clips done so far, on the host."""
-
-    def __init__(self, configuration: AttributionConfiguration) -> None:
-        self._configuration = configuration
-        self._frames: dict[tuple[MethodName, SourceName], list[npt.NDArray[np.float32]]] = {}
-        self._by_latent: dict[tuple[MethodName, SourceName], list[npt.NDArray[np.float32]]] = {}
-        self._sums: dict[tuple[MethodName, SourceName], npt.NDArray[np.float64]] = {}
-        #: By source, sums over elements of the variance of the mean over probes, and of that mean's square.
-        self._noise: dict[SourceName, npt.NDArray[np.float64]] = {}
-        #: By source, sums over clips and latents of the squares of what paths miss, and of the quantity.
-        self._gaps: dict[SourceName, npt.NDArray[np.float64]] = {}
-
-    def add(
-        self, method: MethodName, source: SourceName, frames: Tensor, per_latent: Tensor, by_latent: Tensor | None
-    ) -> None:
-        self._frames.setdefault((method, source), []).append(_on_host(frames.flatten(0, 1)))
-        if by_latent is not None:
-            self._by_latent.setdefault((method, source), []).append(_on_host(by_latent.flatten(1, 2)))
-        sums = per_latent.double().cpu().numpy()
-        self._sums[method, source] = self._sums.get((method, source), np.zeros_like(sums)) + sums
-
-    def add_noise(self, source: SourceName, per_probe: Tensor) -> None:
-        of_mean, mean = per_probe.var(0) / len(per_probe), per_probe.mean(0)
-        noise = np.array([float(of_mean.double().sum()), float(mean.double().square().sum())])
-        self._noise[source] = self._noise.get(source, np.zeros(2)) + noise
-
-    def add_gap(self, source: SourceName, missing: Tensor, value: Tensor) -> None:
-        gap = np.array([float(each.double().square().sum()) for each in (missing, value)])
-        self._gaps[source] = self._gaps.get(source, np.zeros(2)) + gap
-
-    def methods(self, session: str) -> dict[str, MethodAttribution]:
-        """Every method's maps."""
-        return {method: self._method(method, session) for method in self._configuration.methods}
-
-    def _method(self, method: MethodName, session: str) -> MethodAttribution:
-        parts: dict[str, Any] = {}
-        n_frames = sum(map(len, next(iter(self._frames.values()))))
-        n_latents = len(next(iter(self._sums.values())))
-        for source in _OTHER:
-            nothing = (0,) if source == "neurons" else (0, 0)
-            frames, per_latent = (np.zeros((length, *nothing), np.float32) for length in (n_frames, n_latents))
-            by_latent = None
-            if source in self._configuration.to:
-                frames = np.concatenate(self._frames[method, source])
-                average = self._sums[method, source] / len(frames)
-                per_latent = (np.sqrt(average) if method == "fisher" else average).astype(np.float32)
-                if self._configuration.by_latent:
-                    by_latent = np.concatenate(self._by_latent[method, source], axis=1)
-                if not (np.isfinite(frames).all() and np.isfinite(average).all()):
-                    raise AttributionError(
-                        f"a {method} of {source} that is not a finite number",
-                        expected="finite derivatives",
-                        remedy="look at the training log: the loss has probably diverged",
-                        object_path=session,
-                    )
-            parts |= {source: frames, f"{source}_per_latent": per_latent, f"{source}_by_latent": by_latent}
-        evidence = method in CONTRIBUTIONS and self._configuration.divided == "evidence"
-        return MethodAttribution(**parts, signed=method == "score" or evidence)
-
-    def error_of_probes(self) -> dict[str, float] | None:
-        """By source, the relative standard error that probes leave in ``fisher``, if any were drawn."""
-        # The map is the root of what the probes estimate: its relative error is half of theirs.
-        return {source: 0.5 * _ratio(sums) for source, sums in self._noise.items()} or None
-
-    def gap_of_paths(self) -> dict[str, float] | None:
-        """By source, how far ``integrated_gradients`` are from adding up, relative to the quantity, if there are."""
-        return {source: _ratio(sums) for source, sums in self._gaps.items()} or None
-
-
-def _ratio(squares: npt.NDArray[np.float64]) -> float:
-    part, whole = squares
-    return float(np.sqrt(part / whole)) if whole > 0 else 0.0
-
-
-def _on_host(maps: Tensor) -> npt.NDArray[np.float32]:
-    found: npt.NDArray[np.float32] = maps.float().cpu().numpy()
-    return found
 
 
 def _device(module: MiVAEModule) -> torch.device:

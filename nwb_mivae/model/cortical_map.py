@@ -88,13 +88,22 @@ class CorticalMap(nn.Module):
 
         They are means, so that a signal has the same size however many cells there are.
         """
+        return with_offsets(neural @ self._windows(coordinates).to(neural.dtype), self.offsets).flatten(2)
+
+    def _windows(self, coordinates: Tensor) -> Tensor:
+        """What each of the N cells counts in the average of each window, and of all cells: ``(N, W)``."""
         positions = _from_the_middle(coordinates)
         known = torch.isfinite(positions).all(1)
         apart = (torch.where(known[:, None], positions, 0.0)[:, None] - self.places) / self.distance
         windows = torch.exp(-0.5 * (apart / _WINDOW).square().sum(-1)) * known[:, None]
         windows = torch.cat([windows, torch.ones_like(windows[:, :1])], dim=1)
-        windows = windows / (windows.sum(0) + _FEW_CELLS)
-        return with_offsets(neural @ windows.to(neural.dtype), self.offsets).flatten(2)
+        return windows / (windows.sum(0) + _FEW_CELLS)
+
+    def readout(self, coordinates: Tensor) -> Tensor:
+        """Weights ``(O, N, F)`` from activity at each offset to the features: :meth:`forward` without its constant."""
+        weights = self.weights.reshape(len(self.offsets), -1, self.weights.shape[1])
+        readout: Tensor = self._windows(coordinates).to(weights.dtype) @ weights
+        return readout
 
     def forward(self, neural: Tensor, coordinates: Tensor) -> Tensor:
         with full_precision(neural):

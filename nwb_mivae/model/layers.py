@@ -48,6 +48,8 @@ class TemporalMixing(nn.Module):
 
     def __init__(self, size_in: int, size: int, size_out: int, *, blocks: int = 2, kernel: int = 5) -> None:
         super().__init__()
+        #: Frames to either side that a frame's output depends on.
+        self.reach = blocks * (kernel // 2)
         self.enter = nn.Linear(size_in, size)
         self.blocks = nn.Sequential(*(_TemporalBlock(size, kernel) for _ in range(blocks)))
         self.leave = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, size_out))

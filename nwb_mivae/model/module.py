@@ -169,7 +169,10 @@ class MiVAEModule(nn.Module):
         auxiliary : Tensor, (B, T, U)
             Standardised auxiliary variables.
         """
-        population = self.population(neural, coordinates, context)
+        return self.neural_posterior(self.population(neural, coordinates, context), coordinates, auxiliary)
+
+    def neural_posterior(self, population: Tensor, coordinates: Tensor, auxiliary: Tensor) -> NeuralPosterior:
+        """The last step of :meth:`encode_neural`: from the population encoder's vectors ``(B, T, size)``."""
         private = Gaussian.from_parameters(self.neural_private(population))
         return NeuralPosterior(
             shared=Gaussian.from_parameters(self.neural_shared(population)),

@@ -117,7 +117,10 @@ class FrontEndStimulusEncoder(StimulusEncoder):
         return self.front_end(stimulus)  # type: ignore[no-any-return]
 
     def forward(self, stimulus: Tensor) -> StimulusPosterior:
-        features = self.stimulus_features(stimulus)
+        return self.posterior(self.stimulus_features(stimulus))
+
+    def posterior(self, features: Tensor) -> StimulusPosterior:
+        """What features ``(B, T, F)`` say: all that is learned."""
         encoded = torch.cat([self.trunk(features), features], dim=-1)
         return StimulusPosterior(
             shared=Gaussian.from_parameters(self.shared(encoded)),

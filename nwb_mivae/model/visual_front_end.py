@@ -98,13 +98,21 @@ class VisualFrontEnd(nn.Module):
 
     def responses(self, clips: Tensor) -> Tensor:
         """Square roots of the model cells' responses: ``(B, T, 1, H, W)`` in [0, 1] to ``(B, T, cells)``."""
-        frames = clips.shape[1]
-        contrast = adaptive_avg_pool2d(clips.flatten(0, 1), self._grid).reshape(*clips.shape[:3], *self._grid) - 0.5
+        responses = [
+            self.responses_of(*self.filtered(kind.flatten(0, 1))) for kind in self.images(self.contrast(clips))
+        ]
+        return torch.cat(responses, dim=1).reshape(*clips.shape[:2], -1)
+
+    def contrast(self, clips: Tensor) -> Tensor:
+        """Contrast ``(B, T, 1, rows, columns)``: luminance, averaged over areas that may overlap, around its middle."""
+        return adaptive_avg_pool2d(clips.flatten(0, 1), self._grid).reshape(*clips.shape[:3], *self._grid) - 0.5
+
+    def images(self, contrast: Tensor) -> tuple[Tensor, Tensor]:
+        """What sustained and what transient cells see of contrast, in its shape and linear in it."""
+        frames = contrast.shape[1]
         sustained = torch.einsum("ts,bschw->btchw", self._average(frames, _SUSTAINED, contrast), contrast)
         before = torch.einsum("ts,bschw->btchw", self._average(frames, _TRANSIENT, contrast), sustained)
-        kinds = (sustained, _TRANSIENT_GAIN * (sustained - before))
-        responses = torch.cat([self._responses_to(kind.flatten(0, 1)) for kind in kinds], dim=1)
-        return responses.reshape(*clips.shape[:2], -1)
+        return sustained, _TRANSIENT_GAIN * (sustained - before)
 
     def _average(self, frames: int, seconds: float, like: Tensor) -> Tensor:
         """Weights (T, T) of a running average with an exponential window; the first frame was there before."""
@@ -114,14 +122,16 @@ class VisualFrontEnd(nn.Module):
         weights[:, 0] = decay ** torch.arange(frames, device=like.device, dtype=like.dtype)
         return weights
 
-    def _responses_to(self, contrast: Tensor) -> Tensor:
-        """Square roots of responses ``(n, cells)`` to contrast ``(n, 1, rows, columns)``."""
-        linear = conv2d(contrast, self.filters, padding=_FILTER_SIZE // 2, stride=_STRIDE)
-        linear = linear.reshape(len(linear), -1, 2, *linear.shape[2:])
+    def filtered(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs of filters ``(n, pairs, 2, ...)`` and local light ``(n, 1, ...)``; linear in ``(n, 1, rows, columns)``."""
+        linear = conv2d(images, self.filters, padding=_FILTER_SIZE // 2, stride=_STRIDE)
+        return linear.reshape(len(linear), -1, 2, *linear.shape[2:]), adaptive_avg_pool2d(images, self._patches)
+
+    def responses_of(self, linear: Tensor, light: Tensor) -> Tensor:
+        """Square roots of responses ``(n, cells)`` of one kind of cells, from what :meth:`filtered` returns."""
         energy = linear.square().sum(2)
         around = avg_pool2d(energy.mean(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
         drive = _SEMI_SATURATION + around
-        light = adaptive_avg_pool2d(contrast, self._patches)
         cells = [
             energy / drive,
             (linear.relu().square() / drive[:, :, None]).flatten(1, 2),
@@ -136,13 +146,22 @@ class VisualFrontEnd(nn.Module):
     def describe(self, clips: Tensor) -> Tensor:
         """The description of each frame, ``(B, T, 1, H, W)`` to ``(B, T, D)``."""
         with full_precision(clips):
-            components = (self.responses(clips.float()) - self.centre) @ self.components
-            return with_offsets(components, self._offsets).flatten(2)
+            return with_offsets(self.summarise(self.responses(clips.float())), self._offsets).flatten(2)
+
+    def summarise(self, responses: Tensor) -> Tensor:
+        """Responses of each frame ``(B, T, cells)`` to components ``(B, T, M)``."""
+        return (responses - self.centre) @ self.components
+
+    def features_of(self, summary: Tensor) -> Tensor:
+        """Components ``(B, T, M)``, as :meth:`summarise` returns them, to features ``(B, T, F)``."""
+        with full_precision(summary):
+            description = with_offsets(summary, self._offsets).flatten(2)
+            features: Tensor = (description - self.description_centre) @ self.basis
+            return features
 
     def forward(self, clips: Tensor) -> Tensor:
         with full_precision(clips):
-            features: Tensor = (self.describe(clips) - self.description_centre) @ self.basis
-            return features
+            return self.features_of(self.summarise(self.responses(clips.float())))
 
     @torch.no_grad()
     def fit_components(self, clips: Iterable[Tensor]) -> None:

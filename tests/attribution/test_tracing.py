@@ -138,6 +138,17 @@ def test_the_same_seed_draws_the_same_probes(module: MiVAEModule, store: ClipSto
     assert (one.methods["fisher"].pixels != other.methods["fisher"].pixels).any()
 
 
+def test_what_is_done_together_changes_no_figure(module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    settings = AttributionConfiguration(clips=3, probes=3)
+    one = attribute(module, store, split, SESSION, configuration=settings, seed=1)
+    for change in ({"clips_at_once": 2, "vectors_at_once": 2}, {"memory": 0.01}):
+        other = attribute(module, store, split, SESSION, configuration=settings.model_copy(update=change), seed=1)
+        for method, maps in one.methods.items():
+            for source in ("neurons", "pixels", "neurons_per_latent", "pixels_per_latent"):
+                found, expected = getattr(other.methods[method], source), getattr(maps, source)
+                np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_neurons_in_another_order_are_attributed_in_that_order(
     exact: SessionAttribution, module: MiVAEModule, store: ClipStore, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from nwb_mivae.model import Context, MiVAEModule
 from nwb_mivae.model.configuration import Population
-from tests.tiny_model import FRAMES, random_clips, tiny_module
+from nwb_mivae.model.population import SeparablePopulation
+from tests.attribution.precise import draw_cortical_map
+from tests.tiny_model import FRAMES, random_clips, seconds, tiny_module
 
 _MODULES = {population: tiny_module(population=population) for population in ("contextual", "coordinates", "pooled")}
 
@@ -168,3 +170,40 @@ def test_a_pooled_module_has_one_place_for_each_bin_that_the_strides_leave() -> 
     for bins in (1, 16, 17, 256):
         module = tiny_module(population="pooled", pooled_bins=bins)
         assert torch.isfinite(_latents(module, random_clips(2, 9), None)).all()
+
+
+@pytest.mark.parametrize(
+    ("population", "with_context"), [("contextual", True), ("contextual", False), ("coordinates", False)]
+)
+@torch.no_grad()
+def test_terms_of_the_read_in_are_its_derivative_by_each_neuron(population: Population, with_context: bool) -> None:
+    cells = 4
+    module = tiny_module(population=population, readout_offsets=seconds(-5, 0, 1))
+    if module.cortical_map is not None:
+        draw_cortical_map(module)
+    encoder, clips = module.population, random_clips(1, cells)
+    assert isinstance(encoder, SeparablePopulation)
+    context = _context(module, clips.neural) if with_context else None
+    jacobian = torch.func.jacrev(lambda neural: encoder.read_in(neural, clips.coordinates, context))(clips.neural)
+    found = torch.zeros_like(jacobian)
+    for offset, first, weights, slope in encoder.read_in_terms(clips.neural, clips.coordinates, context):
+        columns = slice(first, first + weights.shape[1])
+        for frame in range(FRAMES):
+            source = min(max(frame + offset, 0), FRAMES - 1)
+            sloped = weights if slope is None else weights * slope[0, source, :, None]
+            found[0, frame, columns, 0, source] += sloped.T
+    assert jacobian.abs().amax((0, 1, 3, 4, 5)).count_nonzero() >= 16
+    torch.testing.assert_close(found, jacobian, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("population", ["contextual", "coordinates"])
+@torch.no_grad()
+def test_mixing_reaches_as_far_as_it_says(population: Population) -> None:
+    module = tiny_module(population=population)
+    encoder, clips = module.population, random_clips(1, 4)
+    assert isinstance(encoder, SeparablePopulation)
+    one = encoder.read_in(clips.neural, clips.coordinates, None).repeat(1, 4, 1)
+    other = one.clone()
+    other[:, 12] += 1.0
+    changed = (encoder.mix(other) - encoder.mix(one)).abs().amax((0, 2)) > 0
+    torch.testing.assert_close(changed.nonzero()[:, 0], torch.arange(12 - encoder.reach, 12 + encoder.reach + 1))
