@@ -123,7 +123,7 @@ class VisualFrontEnd(nn.Module):
         return weights
 
     def filtered(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs of filters ``(n, pairs, 2, ...)`` and local light ``(n, 1, ...)``; linear in ``(n, 1, rows, columns)``."""
+        """Outputs of filters ``(n, pairs, 2, ...)``, and light ``(n, 1, ...)``; linear in ``(n, 1, rows, columns)``."""
         linear = conv2d(images, self.filters, padding=_FILTER_SIZE // 2, stride=_STRIDE)
         return linear.reshape(len(linear), -1, 2, *linear.shape[2:]), adaptive_avg_pool2d(images, self._patches)
 
