@@ -140,7 +140,7 @@ def test_the_same_seed_draws_the_same_probes(module: MiVAEModule, store: ClipSto
 
 def test_what_is_done_together_changes_no_figure(module: MiVAEModule, store: ClipStore, split: Split) -> None:
     settings = AttributionConfiguration(clips=3, probes=3)
-    one = attribute(module, store, split, SESSION, configuration=settings, seed=1)
+    one = attribute(Model(module, store, split), SESSION, configuration=settings, seed=1)
     for change in ({"clips_at_once": 2, "vectors_at_once": 2}, {"memory": 0.01}):
         other = attribute(module, store, split, SESSION, configuration=settings.model_copy(update=change), seed=1)
         for method, maps in one.methods.items():
