@@ -303,7 +303,7 @@ class _Source:
 def _at_once(sources: Sequence[_Source], clip: ClipBatch, settings: AttributionConfiguration) -> tuple[int, int]:
     """Clips, and products of them, that are done together, of clips like this one."""
     return clips_and_vectors_at_once(
-        [source.cost(clip, settings.probes) for source in sources],
+        [source.cost(clip, settings.probes) for source in sources if source.name in settings.to],
         settings.memory,
         clips=settings.clips_at_once,
         vectors=settings.vectors_at_once,
@@ -362,12 +362,18 @@ def _attribute_batch(
     vectors_at_once: int,
     gathered: Gathered,
 ) -> None:
-    linearised = {source.name: source.linearise(batch) for source in sources}
+    linearised = {source.name: source.linearise(batch) for source in sources if source.name in settings.to}
+    estimates = {
+        source.name: linearised[source.name].posterior.mean
+        if source.name in linearised
+        else source.encode(batch, source.values(batch)).mean
+        for source in sources
+    }
     for stream, source in enumerate(sources):
-        if source.name not in settings.to:
+        if source.name not in linearised:
             continue
         other = _OTHER[source.name]
-        estimate = linearised[other].posterior.mean if other in linearised else None
+        estimate = estimates.get(other)
         quantity: Quantity = LatentMean()
         if settings.divided == "evidence" and estimate is not None:
             quantity = Evidence(estimate, moments[other].latents, moments[other].latent_squares)

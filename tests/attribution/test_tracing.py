@@ -142,7 +142,9 @@ def test_what_is_done_together_changes_no_figure(module: MiVAEModule, store: Cli
     settings = AttributionConfiguration(clips=3, probes=3)
     one = attribute(Model(module, store, split), SESSION, configuration=settings, seed=1)
     for change in ({"clips_at_once": 2, "vectors_at_once": 2}, {"memory": 0.01}):
-        other = attribute(module, store, split, SESSION, configuration=settings.model_copy(update=change), seed=1)
+        other = attribute(
+            Model(module, store, split), SESSION, configuration=settings.model_copy(update=change), seed=1
+        )
         for method, maps in one.methods.items():
             for source in ("neurons", "pixels", "neurons_per_latent", "pixels_per_latent"):
                 found, expected = getattr(other.methods[method], source), getattr(maps, source)
