@@ -6,6 +6,7 @@ from nwb_mivae.attribution.configuration import (
     SubpopulationConfiguration,
 )
 from nwb_mivae.attribution.finding import find_subpopulations
+from nwb_mivae.attribution.onset_courses import OnsetCourses, onset_courses
 from nwb_mivae.attribution.region_result import SessionStimulusRegions
 from nwb_mivae.attribution.regions import find_stimulus_regions
 from nwb_mivae.attribution.result import CONTRIBUTIONS, METHODS, Averages, MethodAttribution, SessionAttribution
@@ -18,6 +19,7 @@ __all__ = [
     "AttributionConfiguration",
     "Averages",
     "MethodAttribution",
+    "OnsetCourses",
     "SessionAttribution",
     "SessionStimulusRegions",
     "SessionSubpopulations",
@@ -27,4 +29,5 @@ __all__ = [
     "attribute",
     "find_stimulus_regions",
     "find_subpopulations",
+    "onset_courses",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ _Labels = npt.NDArray[np.int64]
 #: Cells that the number of groups is chosen on, and that give the first centres: what is done with them takes the
 #: square of their number, in memory and in time.
 _CELLS_COMPARED = 500
-#: A number of groups is tried where there are so many cells for each.
+#: A number of groups is tried where there are so many cells for each, and each must have so many: fewer are outliers.
 _CELLS_EACH = 5
 #: A time course that varies by less than this share of its mean is constant but for rounding.
 _CONSTANT = 1e-6
@@ -41,7 +41,11 @@ class Clustering:
         some cells are so alike that a half gives fewer.
     separation, cloud_separation : dict of int to float
         By number of groups, the mean silhouette in one half of the clips of the groups that the other gives; and the
-        same for made-up cells of one cloud, without groups.
+        same for made-up cells of one cloud, without groups. These and ``stability`` are of the first division.
+    first_division : int
+        Number of groups of the first division.
+    divided_again : int
+        Groups of the first division, and of later ones, that were divided further.
     """
 
     labels: _Labels
@@ -49,6 +53,8 @@ class Clustering:
     stability: dict[int, float]
     separation: dict[int, float]
     cloud_separation: dict[int, float]
+    first_division: int = 1
+    divided_again: int = 0
 
 
 def standardised(courses: _Array) -> _Array:
@@ -59,7 +65,12 @@ def standardised(courses: _Array) -> _Array:
 
 
 def cluster(
-    courses: _Array, halves: Sequence[tuple[_Array, _Array]], *, most: int, random: np.random.Generator
+    courses: _Array,
+    halves: Sequence[tuple[_Array, _Array]],
+    *,
+    most: int,
+    random: np.random.Generator,
+    number: int | None = None,
 ) -> Clustering:
     """Group cells by the form of their time courses, in as many groups as are stable.
 
@@ -67,8 +78,10 @@ def cluster(
     stable where both give the same groups. Cells that differ reliably, but all by degrees, would pass as well; so the
     groups that one half gives must also stand apart in the other, more than those of made-up cells do: drawn from one
     Gaussian cloud of the same mean and the same covariances, of what the halves have in common and of what they have
-    not. Of the numbers that are stable and stand apart, the one farthest above the cloud is taken; where there is none,
-    all cells are one group. A continuum that is far from Gaussian can pass for groups still: silhouettes tell.
+    not. Of the numbers that are stable and stand apart, the smallest is taken, and each of its groups is divided in the
+    same way, until none can be; where the first division fails, all cells are one group. So groups that lie close to
+    one another and far from the rest are found as well. A continuum that is far from Gaussian can pass for groups
+    still: silhouettes tell.
 
     Groups are those of k-means, begun from Ward's.
 
@@ -82,43 +95,90 @@ def cluster(
     most : int
         Largest number of groups.
     random : Generator
+    number : int, optional
+        Give so many groups, stable or not.
     """
+    if number is not None:
+        return _divide(courses, halves, min(number, len(courses)), random, whatever=True)
+    found = _divide(courses, halves, most, random)
+    labels = found.labels
+    waiting = list(range(labels.max() + 1)) if labels.max() else []
+    again = 0
+    while waiting:
+        group = waiting.pop(0)
+        members = np.flatnonzero(labels == group)
+        of_group = [(one[members], other[members]) for one, other in halves]
+        parts = _divide(courses[members], of_group, most - int(labels.max()), random).labels
+        if not parts.max():
+            continue
+        again += 1
+        # The first part keeps the group's number.
+        new = np.concatenate([[group], labels.max() + 1 + np.arange(parts.max())])
+        labels[members] = new[parts]
+        waiting += new.tolist()
+    if not again:
+        return found
+    labels = _largest_first(labels)
+    stability = _stability(labels, random.permutation(len(courses))[:_CELLS_COMPARED], halves)
+    return replace(found, labels=labels, group_stability=stability, divided_again=again)
+
+
+def _divide(
+    courses: _Array,
+    halves: Sequence[tuple[_Array, _Array]],
+    most: int,
+    random: np.random.Generator,
+    *,
+    whatever: bool = False,
+) -> Clustering:
+    """The cells in the smallest number of groups that is stable and stands apart, or ``whatever`` it is in ``most``."""
     n_cells = len(courses)
     numbers = range(2, min(most, n_cells // _CELLS_EACH) + 1) if halves else range(0)
+    if whatever:
+        numbers = range(most, most + 1) if most > 1 else range(0)
     compared = random.permutation(n_cells)[:_CELLS_COMPARED]
-    groups_of_halves, real, clouds = [], [], []
+    real, clouds = [], []
     for pair in halves if numbers else ():
         one, other = (half[compared] for half in pair)
-        groups, figures = _compare(one, other, numbers)
-        groups_of_halves.extend(groups)
-        real.append(figures)
-        clouds.append(_compare(*_one_cloud(one, other, random), numbers)[1])
+        real.append(_compare(one, other, numbers))
+        clouds.append(_compare(*_one_cloud(one, other, random), numbers))
     stability, separation = _by_number(np.mean, real, numbers)
     _, cloud_separation = _by_number(np.mean, clouds, numbers)
     _, deviation = _by_number(np.std, clouds, numbers)
-    beyond = {number: separation[number] - cloud_separation[number] for number in numbers}
     taken = [
         number
         for number in numbers
-        if stability[number] >= _LEAST_STABILITY
-        and beyond[number] >= max(_LEAST_SEPARATION, _LEAST_DEVIATIONS * deviation[number])
+        if whatever
+        or (
+            stability[number] >= _LEAST_STABILITY
+            and separation[number] - cloud_separation[number]
+            >= max(_LEAST_SEPARATION, _LEAST_DEVIATIONS * deviation[number])
+        )
     ]
     labels, group_stability = np.zeros(n_cells, dtype=np.int64), np.full(1, np.nan)
     begun = courses[compared]
-    for number in sorted(taken, key=lambda each: beyond[each], reverse=True):
-        found = _largest_first(_k_means(begun, _group(begun, [number])[number], courses))
-        if found.max() + 1 == number:
-            labels = found
-            overlaps = [_overlap(labels, compared, groups[number]) for groups in groups_of_halves]
-            group_stability = np.mean(overlaps, axis=0)
+    for number in taken:
+        divided = _largest_first(_k_means(begun, _group(begun, [number])[number], courses))
+        enough = divided.max() + 1 == number and np.bincount(divided).min() >= _CELLS_EACH
+        if enough or whatever:
+            labels = divided
+            group_stability = _stability(labels, compared, halves)
             break
-    return Clustering(labels, group_stability, stability, separation, cloud_separation)
+    first = int(labels.max(initial=0)) + 1
+    return Clustering(labels, group_stability, stability, separation, cloud_separation, first_division=first)
 
 
-def _compare(
-    one: _Array, other: _Array, numbers: Sequence[int]
-) -> tuple[list[dict[int, _Labels]], list[tuple[float, float]]]:
-    """Groups in both halves; by number, how alike they are, and how far those of one stand apart in the other.
+def _stability(labels: _Labels, compared: npt.NDArray[np.int64], halves: Sequence[tuple[_Array, _Array]]) -> _Array:
+    """Of each group, the Jaccard index with the most similar of as many groups of a half, mean over halves."""
+    number = int(labels.max()) + 1
+    if number == 1 or not halves:
+        return np.full(number, np.nan)
+    of_halves = [_group(half[compared], [number])[number] for pair in halves for half in pair]
+    return np.asarray(np.mean([_overlap(labels, compared, groups) for groups in of_halves], axis=0))
+
+
+def _compare(one: _Array, other: _Array, numbers: Sequence[int]) -> list[tuple[float, float]]:
+    """By number of groups, how alike those of both halves are, and how far those of one stand apart in the other.
 
     Both are NaN where a half has fewer groups: cells that are alike are not divided.
     """
@@ -130,7 +190,7 @@ def _compare(
             continue
         apart = [silhouettes(other, of_one[number]).mean(), silhouettes(one, of_other[number]).mean()]
         figures.append((adjusted_rand_index(of_one[number], of_other[number]), float(np.mean(apart))))
-    return [of_one, of_other], figures
+    return figures
 
 
 def _by_number(

@@ -117,18 +117,41 @@ class SubpopulationConfiguration(Configuration):
 
     Attributes
     ----------
+    around_onsets
+        Whether time courses are those around onsets of the stimulus, where the session has enough of them; else, and
+        where this is false, those within the attributed clips.
+    onsets
+        At most so many onsets, evenly over the recording; null takes all.
+    seconds_before, seconds_after
+        The time courses' beginning and end, from the onset.
+    memory
+        Mebibytes that the attribution around onsets may take, about; fewer onsets are taken where cells are many.
     attribution_method
-        Which attribution's time courses are compared: ``fisher``, or of ``score``, which has a sign, the absolute
-        value. Null takes ``fisher`` where there is one.
+        Which attribution's time courses are compared within clips; of those with a sign, the absolute value. Null takes
+        ``fisher`` where there is one, or the first method.
+    number
+        Number of subpopulations; null finds it.
     most
         Largest number of subpopulations that is tried.
     splits
-        In how many ways the clips are halved to see whether the same subpopulations come again.
+        In how many ways onsets or clips are halved to see whether the same subpopulations come again.
+    shuffles
+        How often cells are shuffled for the nulls: onsets of each cell by time, and members of subpopulations.
+    false_discovery_rate
+        Share of cells without a time course around onsets that may be taken for cells with one.
     """
 
-    attribution_method: Literal["score", "fisher"] | None = None
+    around_onsets: bool = True
+    onsets: int | None = Field(default=256, ge=8)
+    seconds_before: float = Field(default=0.2, ge=0)
+    seconds_after: float = Field(default=0.9, gt=0)
+    memory: float = Field(default=1024.0, gt=0)
+    attribution_method: MethodName | None = None
+    number: int | None = Field(default=None, ge=1, le=50)
     most: int = Field(default=8, ge=1, le=50)
     splits: int = Field(default=20, ge=5)
+    shuffles: int = Field(default=199, ge=99)
+    false_discovery_rate: float = Field(default=0.05, gt=0, lt=1)
 
 
 class StimulusRegionConfiguration(Configuration):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nwb_mivae.attribution.clustering import Clustering, cluster, silhouettes, standardised
+from nwb_mivae.attribution.clustering import Clustering, cluster, silhouettes
 from nwb_mivae.attribution.configuration import SubpopulationConfiguration
+from nwb_mivae.attribution.discrimination import discrimination, showings
 from nwb_mivae.attribution.subpopulations import SessionSubpopulations
-from nwb_mivae.clips import evenly
+from nwb_mivae.attribution.time_courses import TimeCourses, discoveries, locked_to_onsets
 from nwb_mivae.errors import AttributionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nwb_mivae.attribution.onset_courses import OnsetCourses
     from nwb_mivae.attribution.result import SessionAttribution
     from nwb_mivae.clips import StoredSession
 
@@ -25,41 +29,53 @@ _Array = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
 
 _METHOD = (
-    "k-means, begun from Ward's method, of each cell's mean time course within a clip, standardised; "
-    "the number of subpopulations by stability over halves of the clips"
+    "k-means, begun from Ward's method, of each cell's mean time course {where}, standardised; divided as long as "
+    "halves of the {epochs} give the same groups, and clearer ones than one cloud of cells would"
 )
 _STATISTICS = {
-    "stability": "Jaccard index of the subpopulation with the one most like it that half of the clips give, mean over "
-    "halves; NaN where there is one subpopulation",
+    "stability": "Jaccard index of the subpopulation with the one most like it that half of the {epochs} give, mean "
+    "over halves; NaN where there is one subpopulation",
     "silhouette": "mean silhouette of its cells, -1 to 1: how much nearer their time courses are to one another than "
     "to the next subpopulation; NaN where there is one subpopulation",
-    "reliability": "correlation of a cell's time courses over two halves of the clips, mean over its cells and over "
-    "ways to halve; NaN where there are too few clips",
+    "reliability": "correlation of a cell's time courses over two halves of the {epochs}, mean over its cells and over "
+    "ways to halve; NaN where there are too few {epochs}",
+    "sustained": "mean attribution in the last third of the time course as a share of its peak, both less what it was "
+    "before the onset: about 1 sustained, about 0 transient, negative below what it was before; NaN within clips",
+    "latency": "seconds from the onset until the attribution has gone half the way to its peak; NaN within clips",
+    "edge_preference": "mean rise of the attribution after onsets with strong edges less that after others, over the "
+    "sum of both sizes, -1 to 1; NaN where there are too few of either, and within clips",
     "discrimination": "similarity (cosine of standardised activity) of its cells in two showings of a clip, less that "
     "in showings of different clips: 0 where activity tells no stimuli apart; NaN where the session shows none again",
+    "decoding": "share of showings whose clip is told by its cells' activity from that in the other showings; NaN "
+    "where the session shows none again",
+    "decoding_chance": "share that guessing would tell",
+    "decoding_of_shuffled": "mean of the same share for as many cells drawn from all subpopulations; NaN where there "
+    "is one subpopulation",
+    "decoding_p": "how often such drawn cells are as far from their mean as the subpopulation is, two-sided",
     "mean_x": "mean x of its cells in micrometres, NaN where unknown",
     "mean_y": "mean y of its cells in micrometres, NaN where unknown",
     "mean_z": "mean z of its cells in micrometres, NaN where unknown",
+    "spread": "mean distance of its cells from their middle in x and y, in micrometres; NaN where unknown",
+    "spread_p": "how often as many cells drawn from all subpopulations are as far from their mean spread, two-sided",
 }
-#: Different clips, below which halves are no samples of stimuli.
-_LEAST_CLIPS = 4
-#: Different clips, and showings of each in the session, whose activity is compared: all pairs of them are.
-_CLIPS_COMPARED, _SHOWINGS_COMPARED = 64, 16
 
 
 def find_subpopulations(
     attribution: SessionAttribution,
     stored: StoredSession,
     *,
+    around_onsets: OnsetCourses | None = None,
     configuration: SubpopulationConfiguration | None = None,
     seed: int = 0,
 ) -> SessionSubpopulations:
-    """Group a session's cells by when, within a clip, the latents rely on them.
+    """Group a session's cells by when the latents rely on them: around onsets of the stimulus, or within a clip.
 
-    A cell's time course is its attribution at each frame of a clip, as a magnitude, averaged over the clips and
-    standardised, so that only its form counts. How many groups there are is decided by whether other clips give them
-    again, against cells without groups; where they do not, all cells are one subpopulation, and the settings say why.
-    Showings of one stimulus stay in one half, so that no group comes again only because its clips do.
+    A cell's time course is its attribution at each frame, as a magnitude, averaged over onsets (those with strong edges
+    and those with weak ones apart) or clips, and standardised, so that only its form counts. Around onsets, cells whose
+    attribution does not follow them (:func:`~nwb_mivae.attribution.time_courses.locked_to_onsets`) belong to no
+    subpopulation. How many groups there are is decided by whether other clips give them again, against cells without
+    groups; where they do not, all cells are one subpopulation, and the settings say why. Showings of one stimulus stay
+    in one half, so that no group comes again only because its clips do.
 
     What is found is about the model's use of cells, not a cell type; and where cells differ by degrees, borders between
     groups are where the number of groups puts them: the silhouettes tell how sharp they are.
@@ -67,80 +83,126 @@ def find_subpopulations(
     Parameters
     ----------
     attribution : SessionAttribution
-        Of the session, by the configured method if there is one.
+        Of the session, to its neurons; by the configured method if there is one.
     stored : StoredSession
         The same session in the clip store: positions of cells, their activity, and which clips show the same.
+    around_onsets : OnsetCourses, optional
+        From :func:`~nwb_mivae.attribution.onset_courses`; without, time courses are those within clips.
     configuration : SubpopulationConfiguration, optional
     seed : int
-        Draws the halves.
+        Draws the halves and the shuffles.
 
     Returns
     -------
     SessionSubpopulations
-        Largest first. Cells whose attribution does not change within a clip belong to none, unless that is so of all.
+        Largest first. Cells that belong to none have -1: those that follow no onsets, or whose attribution does not
+        change within a clip, unless that is so of all.
 
     Raises
     ------
     AttributionError
-        If the attribution is of another session or lacks the configured method.
+        If the attribution is of another session, has no neurons, or lacks the configured method.
     """
     settings = configuration or SubpopulationConfiguration()
-    method = settings.attribution_method or ("fisher" if "fisher" in attribution.methods else "score")
-    maps = _maps(attribution, stored, method)
     random = np.random.default_rng(seed)
-    shown = _what_is_shown(attribution, stored, len(maps))
-    strength = _mean_magnitude(maps, np.arange(len(maps)))
-    courses = standardised(strength)
-    varying = courses.any(axis=1)
-    members = np.flatnonzero(varying) if varying.any() else np.arange(len(courses))
-    courses = courses[members]
-    halves = _halves(maps, members, shown, settings.splits, random) if varying.any() else []
-    found = cluster(courses, halves, most=settings.most, random=random)
-    subpopulation = np.full(len(strength), -1, dtype=np.int32)
+    if around_onsets is not None and around_onsets.session != attribution.session:
+        raise AttributionError(
+            f"onsets of {around_onsets.session!r}",
+            expected=f"those of {attribution.session!r}",
+            remedy="give the onset courses of this session, or none",
+            object_path=attribution.session,
+        )
+    maps, method = _maps(attribution, stored, settings)
+    contents = np.asarray(stored.content[attribution.row]).reshape(len(maps), -1)
+    courses, locked = _within_clips(attribution, maps, contents), None
+    if around_onsets is not None:
+        of_onsets = TimeCourses.around_onsets(around_onsets)
+        p_values = locked_to_onsets(of_onsets, shuffles=settings.shuffles, random=random)
+        follows = discoveries(p_values, settings.false_discovery_rate)
+        if follows.any():
+            courses, locked, method = of_onsets, follows, "gradient_x_input"
+    varying = np.asarray(courses.form().any(axis=1), dtype=np.bool_)
+    if locked is not None:
+        varying = np.logical_and(varying, locked)
+    members = np.flatnonzero(varying) if varying.any() else np.arange(len(varying))
+    form = courses.form()[members]
+    halves = courses.halves(settings.splits, random) if varying.any() else []
+    of_members = [(one[members], other[members]) for one, other in halves]
+    found = cluster(form, of_members, most=settings.most, random=random, number=settings.number)
+    subpopulation = np.full(len(varying), -1, dtype=np.int32)
     subpopulation[members] = found.labels
-    confidence = np.full(len(strength), np.nan, dtype=np.float32)
-    confidence[members] = silhouettes(courses, found.labels)
-    reliability = np.full(len(strength), np.nan)
+    confidence = np.full(len(varying), np.nan, dtype=np.float32)
+    confidence[members] = silhouettes(form, found.labels)
+    reliability = np.full(len(varying), np.nan)
     if halves:
-        reliability[members] = np.mean([(one * other).mean(1) for one, other in halves], axis=0)
+        reliability[members] = np.mean([(one * other).mean(1) for one, other in of_members], axis=0)
     groups = [np.flatnonzero(subpopulation == number) for number in range(found.labels.max() + 1)]
-    showings = _showings(attribution, stored, len(maps))
-    positions = np.array([[_mean_of_known(stored.coordinates[cells, axis]) for axis in range(3)] for cells in groups])
-    statistics = {
+    strength = courses.strength()
+    epochs, where = ("clips", "within a clip") if locked is None else ("onsets", "around onsets of the stimulus")
+    shown = showings(contents, stored)
+    told = discrimination(stored, shown, contents.shape[1], groups, shuffles=settings.shuffles, random=random)
+    spread, spread_p = _spread(stored.coordinates, groups, settings.shuffles, random)
+    rises = [] if locked is None else [_Rise.of(strength[:, cells].mean(1), courses.time) for cells in groups]
+    statistics: dict[str, Sequence[float] | _Array] = {
         "stability": found.group_stability,
-        "silhouette": np.array([_mean_of_known(confidence[cells]) for cells in groups]),
-        "reliability": np.array([_mean_of_known(reliability[cells]) for cells in groups]),
-        "discrimination": np.array([_discrimination(stored, showings, maps.shape[1], cells) for cells in groups]),
-        **{f"mean_{name}": positions[:, axis] for axis, name in enumerate("xyz")},
+        "silhouette": [_mean_of_known(confidence[cells]) for cells in groups],
+        "reliability": [_mean_of_known(reliability[cells]) for cells in groups],
+        "sustained": [rise.sustained for rise in rises],
+        "latency": [rise.latency for rise in rises],
+        "edge_preference": [rise.edge_preference for rise in rises],
+        "discrimination": told.similarity,
+        "decoding": told.accuracy,
+        "decoding_chance": np.full(len(groups), told.chance),
+        "decoding_of_shuffled": told.accuracy_of_shuffled,
+        "decoding_p": told.p_value,
+        **{
+            f"mean_{name}": [_mean_of_known(stored.coordinates[cells, axis]) for cells in groups]
+            for axis, name in enumerate("xyz")
+        },
+        "spread": spread,
+        "spread_p": spread_p,
     }
-    times = attribution.time.reshape(len(maps), -1)
     return SessionSubpopulations(
         session=attribution.session,
-        method=_METHOD,
+        method=_METHOD.format(where=where, epochs=epochs),
         attribution_method=method,
         subpopulation=subpopulation,
         confidence=confidence,
-        profile=np.stack([strength[cells].mean(0) for cells in groups]).astype(np.float32),
-        profile_time=(times - times[:, :1]).mean(0),
-        statistics={name: (text, statistics[name].astype(np.float64)) for name, text in _STATISTICS.items()},
+        profile=np.stack([strength[:, cells].mean((0, 1)) for cells in groups]).astype(np.float32),
+        profile_time=courses.time,
+        statistics={
+            name: (text.format(epochs=epochs), np.asarray(statistics[name], dtype=np.float64))
+            for name, text in _STATISTICS.items()
+            # What is about onsets is left out where there are none.
+            if len(statistics[name])
+        },
         settings={
             "configuration": settings.model_dump(mode="json"),
             "seed": seed,
+            "time_courses": where,
             "clips": len(maps),
-            "different_clips": int(shown.max()) + 1,
-            "clips_shown_again": sum(len(starts) > 1 for starts in showings),
+            "different_clips": len(np.unique(contents, axis=0)),
+            "clips_shown_again": sum(len(starts) > 1 for starts in shown),
+            "onsets": None if around_onsets is None else len(around_onsets.row),
+            "onsets_available": None if around_onsets is None else around_onsets.n_available,
+            "cells_that_follow_onsets": None if locked is None else int(locked.sum()),
             "cells_grouped": len(members),
             "stability": _json_able(found.stability),
             "silhouette": _json_able(found.separation),
             "silhouette_of_one_cloud": _json_able(found.cloud_separation),
-            "finding": _in_words(found, varying=bool(varying.any()), enough_clips=bool(halves), most=settings.most),
+            "groups_divided_again": found.divided_again,
+            "finding": _finding(found, settings, around_onsets, locked, varying, halves, epochs, where),
         },
         weights_sha256=attribution.weights_sha256,
     )
 
 
-def _maps(attribution: SessionAttribution, stored: StoredSession, method: str) -> npt.NDArray[np.float32]:
-    """The attribution to cells by clip, (clips, frames, cells)."""
+def _maps(
+    attribution: SessionAttribution, stored: StoredSession, settings: SubpopulationConfiguration
+) -> tuple[npt.NDArray[np.float32], str]:
+    """The attribution to cells by clip, (clips, frames, cells), and the method it is by."""
+    first: str = "fisher" if "fisher" in attribution.methods else next(iter(attribution.methods))
+    method = settings.attribution_method or first
     if method not in attribution.methods:
         raise AttributionError(
             f"an attribution by {', '.join(attribution.methods)}",
@@ -155,80 +217,70 @@ def _maps(attribution: SessionAttribution, stored: StoredSession, method: str) -
         raise AttributionError(
             f"an attribution of {neurons.shape[1]} cells of {attribution.session!r} at {len(neurons)} frames",
             expected=f"whole clips of {stored.key!r} with its {stored.n_cells} cells",
-            remedy="give the attribution of this session, as `attribute` made it",
+            remedy="give the attribution of this session to its neurons, as `attribute` made it",
             object_path=attribution.session,
         )
-    return neurons.reshape(len(frames), int(frames[0]), -1)
+    return neurons.reshape(len(frames), int(frames[0]), -1), method
 
 
-def _what_is_shown(attribution: SessionAttribution, stored: StoredSession, clips: int) -> _Integers:
-    """A number for each clip, the same for showings of the same pixels, (clips,)."""
-    content = np.asarray(stored.content[attribution.row]).reshape(clips, -1)
-    return np.unique(content, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+def _within_clips(
+    attribution: SessionAttribution, maps: npt.NDArray[np.float32], contents: npt.NDArray[np.int64]
+) -> TimeCourses:
+    times = attribution.time.reshape(len(maps), -1)
+    return TimeCourses(
+        values=maps,
+        shown=np.unique(contents, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64),
+        kind=np.zeros(len(maps), dtype=np.int64),
+        time=(times - times[:, :1]).mean(0),
+    )
 
 
-def _mean_magnitude(maps: npt.NDArray[np.float32], clips: _Integers) -> _Array:
-    """Mean over some clips of the size of the attribution, (cells, frames); clip by clip, to copy no map."""
-    total = np.zeros(maps.shape[1:])
-    for clip in clips:
-        total += np.abs(maps[clip])
-    return total.T / len(clips)
+class _Rise(NamedTuple):
+    """How a mean time course (kinds, B) rises after onsets; NaN where it does not."""
+
+    sustained: float
+    latency: float
+    edge_preference: float
+
+    @classmethod
+    def of(cls, strength: _Array, time: _Array) -> _Rise:
+        mean = strength.mean(0)
+        before, after = time < 0, np.flatnonzero(time >= 0)
+        # Without time before the onset the first frame has to stand for it.
+        rest = strength[:, before].mean(1) if before.any() else strength[:, after[0]]
+        rise = mean[after] - rest.mean()
+        peak = int(rise.argmax())
+        if rise[peak] <= 0:
+            return cls(math.nan, math.nan, math.nan)
+        late = rise[-max(1, len(rise) // 3) :].mean()
+        half = int(np.flatnonzero(rise[: peak + 1] >= rise[peak] / 2)[0])
+        preference = math.nan
+        if len(strength) == 2:
+            weak, strong = (strength[:, after] - rest[:, None]).mean(1)
+            size = abs(weak) + abs(strong)
+            preference = float((strong - weak) / size) if size > 0 else math.nan
+        return cls(float(late / rise[peak]), float(time[after[half]]), preference)
 
 
-def _halves(
-    maps: npt.NDArray[np.float32], members: _Integers, shown: _Integers, splits: int, random: np.random.Generator
-) -> list[tuple[_Array, _Array]]:
-    """Time courses over two halves of the stimuli, halved at random several times; none where there are too few."""
-    different = int(shown.max()) + 1
-    if different < _LEAST_CLIPS:
-        return []
-    pairs = []
-    for _ in range(splits):
-        first = np.isin(shown, random.permutation(different)[: different // 2])
-        one, other = (standardised(_mean_magnitude(maps, np.flatnonzero(half))[members]) for half in (first, ~first))
-        pairs.append((one, other))
-    return pairs
+def _spread(
+    coordinates: npt.NDArray[np.float32], groups: Sequence[_Integers], shuffles: int, random: np.random.Generator
+) -> tuple[_Array, _Array]:
+    """Mean distance of each group's cells from their middle, and its p-value among cells of all groups."""
+    places = [coordinates[cells, :2][np.isfinite(coordinates[cells, :2]).all(1)].astype(np.float64) for cells in groups]
 
+    def spread_of(some: _Array) -> float:
+        return float(np.linalg.norm(some - some.mean(0), axis=1).mean()) if len(some) > 1 else math.nan
 
-def _showings(attribution: SessionAttribution, stored: StoredSession, clips: int) -> list[_Integers]:
-    """Rows at which the session shows each attributed clip, attributed there or not; those shown most often first."""
-    different = np.unique(np.asarray(stored.content[attribution.row]).reshape(clips, -1), axis=0)
-    frames = different.shape[1]
-    last = stored.n_frames - frames + 1
-    known = np.concatenate([[0], np.cumsum(stored.valid)])
-    whole = (known[frames:] - known[:last] == frames) & (stored.segment[frames - 1 :] == stored.segment[:last])
-    found = []
-    for clip in different:
-        starts = np.flatnonzero(whole & (stored.content[:last] == clip[0]))
-        for frame in range(1, frames):
-            starts = starts[stored.content[starts + frame] == clip[frame]]
-        apart: list[int] = []
-        for start in starts.tolist():
-            # One frame that stands for long is not shown again at every row.
-            if not apart or start >= apart[-1] + frames:
-                apart.append(start)
-        found.append(evenly(np.asarray(apart, dtype=np.int64), _SHOWINGS_COMPARED))
-    return sorted(found, key=len, reverse=True)[:_CLIPS_COMPARED]
-
-
-def _discrimination(
-    stored: StoredSession, showings: list[_Integers], frames: int, cells: _Integers, *, cells_at_once: int = 256
-) -> float:
-    """How much more alike two showings of one clip are than of two clips, in the activity of some cells."""
-    clip = np.repeat(np.arange(len(showings)), [len(starts) for starts in showings])
-    same = (clip[:, None] == clip) & ~np.eye(len(clip), dtype=bool)
-    different = clip[:, None] != clip
-    if not same.any() or not different.any():
-        return math.nan
-    rows = (np.concatenate(showings)[:, None] + np.arange(frames)).ravel()
-    products = np.zeros((len(clip), len(clip)))
-    for first in range(0, len(cells), cells_at_once):
-        some = stored.neural[np.ix_(rows, cells[first : first + cells_at_once])].astype(np.float64)
-        by_clip = standardised(some.T).T.reshape(len(clip), -1)
-        products += by_clip @ by_clip.T
-    size = np.sqrt(np.maximum(products.diagonal(), np.finfo(np.float64).tiny))
-    similarity = products / np.outer(size, size)
-    return float(similarity[same].mean() - similarity[different].mean())
+    observed = np.array([spread_of(each) for each in places])
+    if len(groups) < 2:
+        return observed, np.full(len(groups), np.nan)
+    everywhere, borders = np.concatenate(places), np.cumsum([len(each) for each in places])[:-1]
+    drawn = np.array(
+        [[spread_of(each) for each in np.split(random.permutation(everywhere), borders)] for _ in range(shuffles)]
+    )
+    further = np.abs(drawn - drawn.mean(0)) >= np.abs(observed - drawn.mean(0)) - 1e-12
+    p_value = (1 + further.sum(0)) / (shuffles + 1)
+    return observed, np.where(np.isfinite(observed), p_value, np.nan)
 
 
 def _mean_of_known(values: npt.NDArray[Any]) -> float:
@@ -241,25 +293,55 @@ def _json_able(figures: dict[int, float]) -> dict[str, float | None]:
     return {str(number): value if math.isfinite(value) else None for number, value in figures.items()}
 
 
-def _in_words(found: Clustering, *, varying: bool, enough_clips: bool, most: int) -> str:
-    number = len(found.group_stability)
+def _finding(
+    found: Clustering,
+    settings: SubpopulationConfiguration,
+    around_onsets: OnsetCourses | None,
+    locked: npt.NDArray[np.bool_] | None,
+    varying: npt.NDArray[np.bool_],
+    halves: Sequence[Any],
+    epochs: str,
+    where: str,
+) -> str:
+    """What was found, in words."""
+    words = [_division(found, settings, bool(varying.any()), bool(halves), epochs, where)]
+    if locked is not None:
+        words.append(
+            f"Time courses are those around {len(getattr(around_onsets, 'row', ()))} onsets of the stimulus; the "
+            f"attribution to {int(locked.sum())} of {len(locked)} cells follows them, the others belong to no "
+            "subpopulation."
+        )
+    elif around_onsets is not None:
+        words.append("No cell's attribution follows the onsets of the stimulus, so clips were compared.")
+    return " ".join(words)
+
+
+def _division(
+    found: Clustering, settings: SubpopulationConfiguration, varying: bool, enough: bool, epochs: str, where: str
+) -> str:
+    number = int(found.labels.max()) + 1
+    if settings.number is not None:
+        stable = [value for value in found.stability.values() if math.isfinite(value)]
+        agreement = f" (adjusted Rand index of halves of the {epochs} {stable[0]:.2f})" if stable else ""
+        return f"{number} subpopulations, as many as were asked for{agreement}; whether there are so many is not said."
     if number > 1:
+        first = found.first_division
         return (
-            f"{number} subpopulations: halves of the clips give the same again (adjusted Rand index "
-            f"{found.stability[number]:.2f}), and they stand apart more than groups of one cloud of cells (mean "
-            f"silhouette {found.separation[number]:.2f} against {found.cloud_separation[number]:.2f})."
+            f"{number} subpopulations: halves of the {epochs} give the same again (adjusted Rand index "
+            f"{found.stability[first]:.2f}), and they stand apart more than groups of one cloud of cells (mean "
+            f"silhouette {found.separation[first]:.2f} against {found.cloud_separation[first]:.2f})."
         )
     if not varying:
-        reason = "no cell's attribution changes within a clip"
-    elif not enough_clips:
-        reason = "there are too few different clips to be halved"
+        reason = f"no cell's attribution changes {where}"
+    elif not enough:
+        reason = f"there are too few different {epochs} to be halved"
     elif not found.stability:
-        reason = "no more were asked for" if most == 1 else "there are too few cells"
+        reason = "no more were asked for" if settings.most == 1 else "there are too few cells"
     elif not (divided := [number for number, value in found.stability.items() if math.isfinite(value)]):
         reason = "their time courses are too much alike to be divided"
     else:
         reason = (
-            f"no division into 2 to {max(divided)} groups was stable over halves of the clips and clearer than "
+            f"no division into 2 to {max(divided)} groups was stable over halves of the {epochs} and clearer than "
             "that of one cloud of cells"
         )
     return f"One subpopulation: {reason}."

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["STATISTICS", "stimulus_statistics"]
+__all__ = ["STATISTICS", "edge_strength", "stimulus_statistics"]
 
 _Array = npt.NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def stimulus_statistics(frames: npt.NDArray[np.uint8]) -> dict[str, _Array]:
     change[1:] = np.abs(np.diff(luminance, axis=0))
     values = {
         "luminance": luminance,
-        "edge_strength": _edge_strength(luminance),
+        "edge_strength": edge_strength(luminance),
         "orientation_energy": _orientation_energy(luminance),
         # Rounding leaves 1e-17 or so where there is no variance, and its root is not small.
         "local_contrast": np.sqrt(np.where(variance > 1e-12, variance, 0.0)),
@@ -73,7 +73,8 @@ def stimulus_statistics(frames: npt.NDArray[np.uint8]) -> dict[str, _Array]:
     return {name: np.round(values[name], _DECIMALS) for name in STATISTICS}
 
 
-def _edge_strength(luminance: _Array) -> _Array:
+def edge_strength(luminance: _Array) -> _Array:
+    """Magnitude of the Scharr gradient of frames (T, H, W) of luminance 0 to 1, in luminance per pixel."""
     from scipy.ndimage import correlate1d
 
     slope, across = np.array([-0.5, 0.0, 0.5]), np.array([3.0, 10.0, 3.0]) / 16

@@ -100,9 +100,15 @@ def test_figures_are_those_of_each_subpopulation(found: SessionSubpopulations, s
         "silhouette",
         "reliability",
         "discrimination",
+        "decoding",
+        "decoding_chance",
+        "decoding_of_shuffled",
+        "decoding_p",
         "mean_x",
         "mean_y",
         "mean_z",
+        "spread",
+        "spread_p",
     ]
     assert all(values.shape == (3,) and values.dtype == np.float64 for values in figures.values())
     assert (figures["stability"] > 0.8).all()
