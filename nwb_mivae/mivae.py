@@ -364,7 +364,8 @@ class MiVAE:
         latents : SessionLatents, optional
             From :meth:`latents`; computed where left out.
         attribution : SessionAttribution, optional
-            From :meth:`attribute`. Its subpopulations are found and written with it.
+            From :meth:`attribute`. Its subpopulations are found and written with it, where it has neurons and
+            ``fisher`` or ``score``.
         evaluation : Evaluation, optional
             From :meth:`evaluate`.
         form, backend, name, overwrite
@@ -385,7 +386,7 @@ class MiVAE:
             If the results do not fit the source; see :func:`nwb_mivae.annotate`.
         """
         from nwb_mivae.annotation import annotate
-        from nwb_mivae.attribution import find_subpopulations
+        from nwb_mivae.attribution import find_subpopulations, why_no_subpopulations
 
         stored = self.store.sessions[self._known(session)]
         assert self._record is not None  # whoever has sessions to use has a model, and that came from a folder
@@ -408,7 +409,9 @@ class MiVAE:
             model=self._record,
             attribution=attribution,
             fingerprints=self.fingerprints(session),
-            subpopulations=None if attribution is None else find_subpopulations(attribution, stored),
+            subpopulations=None
+            if attribution is None or why_no_subpopulations(attribution)
+            else find_subpopulations(attribution, stored),
             evaluation=evaluation,
             form=form,
             backend=backend,

@@ -72,8 +72,13 @@ class Run:
 
     @property
     def subpopulations(self) -> Path:
-        """Folder of one ``SESSION.npz`` per session (``SessionSubpopulations``)."""
+        """Folder of one ``SESSION.npz`` per session (``SessionSubpopulations``), none where it has none."""
         return self.directory / "subpopulations"
+
+    @property
+    def regions(self) -> Path:
+        """Folder of one ``SESSION.npz`` per session (``SessionStimulusRegions``), none where it has none."""
+        return self.directory / "regions"
 
     @property
     def annotated(self) -> Path:

@@ -7,6 +7,7 @@ from nwb_mivae.attribution.configuration import (
 )
 from nwb_mivae.attribution.finding import find_subpopulations
 from nwb_mivae.attribution.onset_courses import OnsetCourses, onset_courses
+from nwb_mivae.attribution.possible import why_no_stimulus_regions, why_no_subpopulations
 from nwb_mivae.attribution.region_result import SessionStimulusRegions
 from nwb_mivae.attribution.regions import find_stimulus_regions
 from nwb_mivae.attribution.result import CONTRIBUTIONS, METHODS, Averages, MethodAttribution, SessionAttribution
@@ -30,4 +31,6 @@ __all__ = [
     "find_stimulus_regions",
     "find_subpopulations",
     "onset_courses",
+    "why_no_stimulus_regions",
+    "why_no_subpopulations",
 ]

@@ -18,6 +18,7 @@ NULLS = {
     "other_clip": "attribution maps of one clip against the frames of another that shows something else",
 }
 _RESAMPLES = 2000
+_PERCENTILES = np.arange(101)
 #: Figures that differ by less are equal: they come from sums in single precision.
 _EQUAL = 1e-6
 
@@ -26,13 +27,15 @@ class NullTest(NamedTuple):
     """Of one statistic against one null.
 
     ``effect`` is the mean over clips of ``by_clip`` (C,), each clip's correlation less what the null expects of it;
-    ``interval`` (2,) its confidence interval, NaN for less than two clips; ``p_value`` two-sided.
+    ``interval`` (2,) its confidence interval, NaN for less than two clips; ``p_value`` two-sided; ``null`` (101,) the
+    percentiles 0 to 100 of the effect under the null.
     """
 
     effect: float
     interval: _Array
     p_value: float
     by_clip: _Array
+    null: _Array
 
 
 def against_shifts(
@@ -54,10 +57,12 @@ def against_shifts(
     random : Generator
         Draws the clips of the bootstrap.
     """
-    away = np.abs(shifted - shifted.mean())
+    by_shift = shifted - shifted.mean()
+    away = np.abs(by_shift)
     p_value = float(np.mean(away >= away[0] - _EQUAL))
     by_clip = observed - expected
-    return NullTest(float(by_clip.mean()), _interval(by_clip, confidence, random), p_value, by_clip)
+    interval = _interval(by_clip, confidence, random)
+    return NullTest(float(by_clip.mean()), interval, p_value, by_clip, np.percentile(by_shift, _PERCENTILES))
 
 
 def against_other_clips(
@@ -83,13 +88,16 @@ def against_other_clips(
     clips = len(correlation)
     drawn = random.permuted(np.tile(np.arange(clips), (permutations, 1)), axis=1)
     mean = correlation.mean()
-    away = np.abs(correlation[np.arange(clips), drawn].mean(axis=1) - mean)
+    by_order = correlation[np.arange(clips), drawn].mean(axis=1) - mean
+    away = np.abs(by_order)
     same = correlation.diagonal()
     p_value = (1 + int((away >= abs(same.mean() - mean) - _EQUAL).sum())) / (1 + permutations)
     others = correlation - np.diag(same)
     rows, columns = others.sum(axis=1) / (clips - 1), others.sum(axis=0) / (clips - 1)
     by_clip = same - rows - columns + rows.mean()
-    return NullTest(float(by_clip.mean()), _interval(by_clip, confidence, random), p_value, by_clip)
+    # A mean less that of all pairs is smaller than less that of different ones, which the effect is, by this factor.
+    null = np.percentile(by_order, _PERCENTILES) * clips / (clips - 1)
+    return NullTest(float(by_clip.mean()), _interval(by_clip, confidence, random), p_value, by_clip, null)
 
 
 def holm(p_values: _Array) -> _Array:

@@ -29,6 +29,7 @@ _ARRAYS = (
     "p_value",
     "p_corrected",
     "smallest_p",
+    "null_effect",
     "effect_by_clip",
     "latent_map",
     "latent_centre",
@@ -71,6 +72,8 @@ class SessionStimulusRegions:
         Two-sided; corrected by Holm's method for all tests of the session.
     smallest_p : ndarray of float64, (2, S, 2)
         What ``p_value`` could have been at best, from so many clips and pixels.
+    null_effect : ndarray of float64, (2, S, 2, 101)
+        Percentiles 0 to 100 of what the null makes of the effect, in its unit.
     effect_by_clip : ndarray of float64, (2, S, 2, C)
         What each clip adds to the effect, which is their mean; NaN where the statistic does not vary in the clip.
     latent_map : ndarray of float32, (K, H, W)
@@ -96,6 +99,7 @@ class SessionStimulusRegions:
     p_value: npt.NDArray[np.float64]
     p_corrected: npt.NDArray[np.float64]
     smallest_p: npt.NDArray[np.float64]
+    null_effect: npt.NDArray[np.float64]
     effect_by_clip: npt.NDArray[np.float64]
     latent_map: npt.NDArray[np.float32]
     latent_centre: npt.NDArray[np.float64]
@@ -110,6 +114,29 @@ class SessionStimulusRegions:
     def in_words(self) -> dict[str, str]:
         """What can and cannot be concluded about each statistic, in plain sentences."""
         return {name: self._sentences(place, name) for place, name in enumerate(self.statistics)}
+
+    def strongest(self) -> str:
+        """The statistic that most can be said of: followed from clip to clip, then met where it lies, then by effect.
+
+        One of the ``statistics`` whatever was found: where nothing was, its sentences say so.
+        """
+
+        def weight(name: str) -> tuple[bool, bool, float, float]:
+            place = list(self.statistics).index(name)
+            sizes = np.nan_to_num(np.abs(self.effect[0, place]), nan=-1.0)
+            shifted, other_clip = (bool(self._direction(0, place, null)) for null in range(2))
+            return other_clip, shifted, float(sizes[1]), float(sizes[0])
+
+        return max(self.statistics, key=weight)
+
+    def can_find(self, null: str) -> bool:
+        """Whether so many clips and pixels could have given a finding against this null, whatever the data."""
+        which = list(self.nulls).index(null)
+        return any(
+            not self._out_of_reach(0, place, which)
+            for place in range(len(self.statistics))
+            if math.isfinite(self.p_value[0, place, which])
+        )
 
     def _sentences(self, place: int, name: str) -> str:
         label = name.replace("_", " ")

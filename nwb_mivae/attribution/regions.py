@@ -115,6 +115,7 @@ def find_stimulus_regions(
         p_value=figures.p_value,
         p_corrected=holm(figures.p_value),
         smallest_p=figures.smallest_p,
+        null_effect=figures.null_effect,
         effect_by_clip=figures.effect_by_clip,
         latent_map=fields.map,
         latent_centre=fields.centre,
@@ -201,6 +202,7 @@ class _Figures:
         self.correlation = np.full(shape[:2], np.nan)
         self.effect, self.p_value, self.smallest_p = np.full((3, *shape), np.nan)
         self.interval = np.full((*shape, 2), np.nan)
+        self.null_effect = np.full((*shape, 101), np.nan)
         self.effect_by_clip = np.full((*shape, clips), np.nan)
         self.not_tested: dict[str, str] = {}
 
@@ -248,6 +250,7 @@ class _Figures:
         self.interval[where] = test.interval
         self.p_value[where] = test.p_value
         self.smallest_p[where] = smallest_p
+        self.null_effect[where] = test.null
         self.effect_by_clip[where][clips] = test.by_clip
 
 

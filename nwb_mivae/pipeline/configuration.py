@@ -9,7 +9,11 @@ from typing import Any
 import yaml
 
 from nwb_mivae.alignment import AlignmentConfiguration
-from nwb_mivae.attribution import AttributionConfiguration, SubpopulationConfiguration
+from nwb_mivae.attribution import (
+    AttributionConfiguration,
+    StimulusRegionConfiguration,
+    SubpopulationConfiguration,
+)
 from nwb_mivae.clips import ClipsConfiguration, EpisodeConfiguration, SplitConfiguration
 from nwb_mivae.configuration import Configuration
 from nwb_mivae.errors import ConfigurationError
@@ -34,6 +38,7 @@ class PipelineConfiguration(Configuration):
     evaluation: EvaluationConfiguration = EvaluationConfiguration()
     attribution: AttributionConfiguration = AttributionConfiguration()
     subpopulations: SubpopulationConfiguration = SubpopulationConfiguration()
+    regions: StimulusRegionConfiguration = StimulusRegionConfiguration()
 
     def changed(self, settings: Iterable[str] | Mapping[str, Any]) -> PipelineConfiguration:
         """The same configuration with some keys set.

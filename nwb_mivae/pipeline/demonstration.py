@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from nwb_mivae.errors import AnnotationError, OutputError
 from nwb_mivae.outputs import write_json
 from nwb_mivae.pipeline.annotating import annotate
+from nwb_mivae.pipeline.attributing import attribute
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
-from nwb_mivae.pipeline.steps import attribute, evaluate, prepare, report, simulate, train
+from nwb_mivae.pipeline.steps import evaluate, prepare, report, simulate, train
 from nwb_mivae.provenance import provenance_record
 from nwb_mivae.simulation import SimulationConfiguration
 

@@ -7,8 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwb_mivae.attribution import SessionAttribution, find_subpopulations
-from nwb_mivae.attribution import attribute as attribute_session
 from nwb_mivae.clips import ClipStore, Split, make_split
 from nwb_mivae.clips import prepare as prepare_store
 from nwb_mivae.errors import NwbMivaeError, OutputError
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     AnyPath = str | PathLike[str]
 
 __all__ = [
-    "attribute",
     "evaluate",
     "fingerprints",
     "inspect",
@@ -256,35 +253,6 @@ def fingerprints(
     if progress is not None:
         progress("fingerprints", len(keys), len(keys))
     record_step(trained.run, "fingerprints")
-    return found
-
-
-def attribute(
-    run: AnyPath,
-    *,
-    store: AnyPath | None = None,
-    sessions: Sequence[str] | None = None,
-    settings: Iterable[str] = (),
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, SessionAttribution]:
-    """Trace the shared latents of the wanted sessions (default all) back to neurons and to stimulus pixels.
-
-    Cells whose attribution has a common time course are grouped into subpopulations, which the run keeps beside it.
-    """
-    trained = TrainedRun.open(run, store)
-    changed = trained.configuration.changed(settings)
-    configuration = changed.attribution
-    folder = trained.current_folder("attribute", trained.run.attribution)
-    groups = trained.current_folder("attribute", trained.run.subpopulations)
-    found = {}
-    for key in trained.sessions(sessions):
-        found[key] = attribute_session(trained, key, configuration=configuration, seed=seed, progress=progress)
-        find_subpopulations(
-            found[key], trained.store.sessions[key], configuration=changed.subpopulations, seed=seed
-        ).save(groups / f"{key}.npz")
-        found[key].save(folder / f"{key}.npz")
-        record_step(trained.run, "attribute", seed=seed, configuration=configuration.model_dump(mode="json"))
     return found
 
 

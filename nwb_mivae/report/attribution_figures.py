@@ -55,15 +55,17 @@ def attribution_on_frames(
     figure = Figure(figsize=(WIDTH, 0.5 + rows * (height + 0.12)), layout="compressed")
     panels = figure.subplots(rows, len(frames), squeeze=False)
     for place, frame in enumerate(frames):
-        panels[0, place].imshow(frame, cmap="gray", vmin=0, vmax=255)
+        panels[0, place].imshow(frame, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         panels[0, place].set_title(labels[place], fontsize=7)
     for row, (method, values) in enumerate(maps.items(), start=1):
         magnitude = np.abs(values)
         top = largest(magnitude, 99.5)
         for place, frame in enumerate(frames):
             strength = np.clip(np.nan_to_num(magnitude[place]) / top, 0, 1)
-            panels[row, place].imshow(frame, cmap="gray", vmin=0, vmax=255)
-            panels[row, place].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.75 * strength)
+            panels[row, place].imshow(frame, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            panels[row, place].imshow(
+                strength, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.75 * strength, interpolation="nearest"
+            )
         panels[row, 0].set_ylabel(method, fontsize=8)
     for panel in panels.ravel():
         panel.set_xticks([])

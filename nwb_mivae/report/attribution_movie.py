@@ -21,7 +21,7 @@ _Bytes = npt.NDArray[np.uint8]
 
 #: Of a panel, pixels: the first whose file is small enough is taken.
 _PANEL_WIDTHS = (360, 270, 200, 150, 112)
-_MOST_BYTES, _MOST_FRAMES = 1_200_000, 64
+_MOST_FRAMES = 64
 _STRIP, _GAP = 18, 6
 
 #: One palette for all frames: greys, and a few greys under each strength of attribution. No frame is dithered.
@@ -38,13 +38,14 @@ def attribution_movie(
     frame_rate: float,
     signed: bool,
     slower: float = 3.0,
+    most_bytes: int = 1_200_000,
     path: str | PathLike[str] | None = None,
 ) -> bytes:
     """A movie side by side with itself under the attribution to its pixels, as an animated GIF that starts anew.
 
     One scale holds for the whole movie, from zero to the 99.5th percentile of the magnitude. Small frames are enlarged
     pixel by pixel to panels of about 360 pixels, large ones are averaged; of more than 64 frames every second (third,
-    ...) is shown. The file stays below 1.2 MB: panels are made narrower until it does.
+    ...) is shown. Panels are made narrower, at least to 112 pixels, until the file is small enough.
 
     Good: colour lies on edges, texture and moving things, and goes where they go. Bad: colour that stays in one place
     whatever is shown, a checkerboard, or the border alone (the network's own structure, not the stimulus).
@@ -62,6 +63,8 @@ def attribution_movie(
         Negative values blue and positive ones orange; otherwise magnitudes, from purple (little) to yellow (much).
     slower : float
         How many times slower than shown it plays; the time written over it is the stimulus' own.
+    most_bytes : int
+        How large the file may be.
     path : path-like, optional
         Where to write the file too.
 
@@ -97,7 +100,7 @@ def attribution_movie(
         strength = np.abs(strength)
     for width in _PANEL_WIDTHS:
         animation = _animation(frames[::step], strength, times, signed, slower * step / frame_rate, width)
-        if len(animation) <= _MOST_BYTES:
+        if len(animation) <= most_bytes:
             break
     if path is not None:
         with whole_file(path) as beside:

@@ -10,7 +10,7 @@ from typing import NewType
 
 from matplotlib.figure import Figure
 
-__all__ = ["Html", "bullets", "details", "heading", "page", "paragraph", "picture", "table"]
+__all__ = ["Html", "animation", "bullets", "details", "heading", "page", "paragraph", "picture", "table"]
 
 #: Text that is HTML already. Only the functions of this module make it, out of escaped text.
 Html = NewType("Html", str)
@@ -80,9 +80,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str | int | float | Non
 def picture(figure: Figure, *, caption: str, description: str) -> Html:
     """A figure inside the page, as PNG in base64, with its caption and a description for those who cannot see it."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=160, metadata={"Software": None})
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
-    image = f'<img src="data:image/png;base64,{data}" alt="{escape(description)}">'
+    figure.savefig(stream, format="png", dpi=160, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return _figure("png", stream.getvalue(), caption, description)
+
+
+def animation(gif: bytes, *, caption: str, description: str) -> Html:
+    """An animated GIF inside the page, as a picture."""
+    return _figure("gif", gif, caption, description)
+
+
+def _figure(kind: str, content: bytes, caption: str, description: str) -> Html:
+    data = base64.b64encode(content).decode("ascii")
+    image = f'<img src="data:image/{kind};base64,{data}" alt="{escape(description)}">'
     return Html(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
 
 

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nwb_mivae.attribution import SessionAttribution
 from nwb_mivae.clips import ClipStore, Split, StoredSession
-from nwb_mivae.errors import NwbMivaeError, OutputError
+from nwb_mivae.errors import OutputError
 from nwb_mivae.evaluation import Evaluation
 from nwb_mivae.inference import SessionLatents
 from nwb_mivae.outputs import read_json, whole_file
 from nwb_mivae.provenance import package_version
 from nwb_mivae.report import figures
+from nwb_mivae.report.attribution_section import attribution_section
 from nwb_mivae.report.page import Html, bullets, details, heading, page, paragraph, picture, table
+from nwb_mivae.report.shown import draw_sessions, frames_of
 from nwb_mivae.report.words import doubts, headline, short_names, what_was_trained
 from nwb_mivae.run import Run
 from nwb_mivae.sessions.grouping import source_name
 from nwb_mivae.training import read_training_log
-
-if TYPE_CHECKING:
-    from nwb_mivae.attribution import MethodAttribution
 
 __all__ = ["write_report"]
 
@@ -88,7 +86,7 @@ def write_report(run: Run | str | PathLike[str], store: ClipStore) -> Path:
         heading("Latents over time"),
         *_latents(run, store, split),
         heading("Attribution"),
-        *_attribution(run, store, split),
+        *attribution_section(run, store, split),
         heading("Where it came from"),
         *_origin(run, store),
     ]
@@ -271,29 +269,9 @@ def _metrics_table(evaluation: Evaluation, names: Mapping[str, str]) -> Html:
     )
 
 
-def _first(keys: list[str], split: Split) -> list[str]:
-    """One held-out session and one trained session, where there are any."""
-    held_out = [key for key in keys if key in set(split.held_out_sessions)]
-    trained = [key for key in keys if key not in set(split.held_out_sessions)]
-    return held_out[:1] + trained[:1]
-
-
 def _latents(run: Run, store: ClipStore, split: Split) -> list[Html]:
-    drawn = _for_each_session(run.latents, store, split, lambda path, key: _latents_of(path, store, key, split))
+    drawn = draw_sessions(run.latents, store, split, lambda path, key: _latents_of(path, store, key, split))
     return drawn or [paragraph("Not computed yet: run `nwb-mivae evaluate` or `nwb-mivae annotate` on this run.")]
-
-
-def _for_each_session(
-    folder: Path, store: ClipStore, split: Split, draw: Callable[[Path, str], list[Html]]
-) -> list[Html]:
-    files = {key: folder / f"{key}.npz" for key in store.sessions}
-    parts: list[Html] = []
-    for key in _first([key for key, path in files.items() if path.exists()], split):
-        try:
-            parts += draw(files[key], key)
-        except NwbMivaeError as problem:
-            parts.append(paragraph(f"{key}: not shown. {problem}"))
-    return parts
 
 
 def _latents_of(path: Path, store: ClipStore, key: str, split: Split) -> list[Html]:
@@ -315,7 +293,7 @@ def _latents_of(path: Path, store: ClipStore, key: str, split: Split) -> list[Ht
             figures.latents_beside_stimulus(
                 neural[chosen][:, order],
                 stimulus[chosen][:, order],
-                _frames(store, stored, rows[shown]),
+                frames_of(store, stored, rows[shown]),
                 shown,
                 np.flatnonzero(np.diff(rows) != 1) + 1,
                 store.frame_rate,
@@ -334,63 +312,6 @@ def _standardised(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     deviation = values.std(axis=0)
     standardised: npt.NDArray[np.float32] = (values - values.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
     return standardised
-
-
-def _frames(store: ClipStore, stored: StoredSession, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    return np.asarray(store.stimulus[np.asarray(stored.stimulus_row)[rows]])
-
-
-def _attribution(run: Run, store: ClipStore, split: Split) -> list[Html]:
-    drawn = _for_each_session(run.attribution, store, split, lambda path, key: _attribution_of(path, store, key))
-    return drawn or [paragraph("Not computed yet: run `nwb-mivae attribute` on this run.")]
-
-
-def _attribution_of(path: Path, store: ClipStore, key: str) -> list[Html]:
-    attribution = SessionAttribution.load(path)
-    stored = store.sessions[key]
-    middle = np.array(
-        [np.flatnonzero(attribution.clip == clip).mean() for clip in np.unique(attribution.clip)], dtype=np.int64
-    )
-    shown = middle[np.linspace(0, len(middle) - 1, min(4, len(middle))).round().astype(np.int64)]
-    frames = _frames(store, stored, attribution.row[shown])
-    parts = [
-        heading(short_names(store)[key], level=3),
-        picture(
-            figures.attribution_on_frames(
-                frames,
-                {name: method.pixels[shown] for name, method in attribution.methods.items()},
-                [f"{attribution.time[place]:.1f} s" for place in shown],
-            ),
-            caption="Frames from the middle of evenly spaced test clips, and over them how much each pixel moved the "
-            "shared latents (bright: much). Good: bright spots on edges, texture and moving parts, and different from "
-            "frame to frame. Bad: the same pattern over every frame, a checkerboard, or the border alone (the "
-            "network's own structure, not the stimulus).",
-            description=f"Movie frames of {key} with pixel attribution.",
-        ),
-    ]
-    coordinates = np.asarray(stored.coordinates, dtype=np.float64)
-    if not np.isfinite(coordinates[:, :2]).all(axis=1).any():
-        parts.append(paragraph(f"{key}: the file gives no positions of its cells, so there is no map of cortex."))
-        return parts
-    parts.append(
-        picture(
-            figures.attribution_on_cortex(
-                coordinates,
-                {name: _per_neuron(method) for name, method in attribution.methods.items()},
-                short_names(store)[key],
-            ),
-            caption="Every cell where it lies in cortex, coloured by how much it moved the shared latents, summed over "
-            "latents and averaged over the attributed frames. Good: some cells stand out, and both methods name the "
-            "same ones. Bad: all cells equal, or one cell alone (an artefact, or an outlier in its trace).",
-            description=f"Map of the cells of {key} coloured by attribution.",
-        )
-    )
-    return parts
-
-
-def _per_neuron(method: MethodAttribution) -> npt.NDArray[np.float64]:
-    total: npt.NDArray[np.float64] = np.abs(method.neurons_per_latent).sum(axis=0, dtype=np.float64)
-    return total
 
 
 def _origin(run: Run, store: ClipStore) -> list[Html]:

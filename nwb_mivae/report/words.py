@@ -94,7 +94,8 @@ def doubts(store: ClipStore, split: Split, evaluation: Evaluation | None) -> lis
     poor = [key for key, stored in store.sessions.items() if stored.n_cells < _FEW_CELLS]
     if poor:
         found.append(
-            f"Fewer than {_FEW_CELLS} cells in {', '.join(names[key] for key in poor)}: so few give noisy latents."
+            f"Fewer than {_FEW_CELLS} cells in {', '.join(names[key] for key in poor)}: so few give noisy latents, and "
+            "no subpopulations can be claimed from their attribution."
         )
     if evaluation is not None:
         found += _doubtful_controls(evaluation)

@@ -29,6 +29,7 @@ def _regions() -> SessionStimulusRegions:
         p_value=np.full((2, S, 2), 0.5),
         p_corrected=np.ones((2, S, 2)),
         smallest_p=np.full((2, S, 2), 1e-4),
+        null_effect=random.standard_normal((2, S, 2, 101)),
         effect_by_clip=random.standard_normal((2, S, 2, C)),
         latent_map=random.random((K, 3, 4)).astype(np.float32),
         latent_centre=random.random((K, 2)),
