@@ -292,6 +292,9 @@ def test_annotates_with_what_it_is_given_and_only_with_the_weights_it_has_on_dis
     assert annotations.attribution is not None
     assert annotations.subpopulations is not None
     assert annotations.metrics is None
+    pixels = model.attribute(key, to="pixels", method="fisher")
+    out = model.annotate(key, out=tmp_path / "pixels.nwb", form="companion", attribution=pixels)
+    assert read_annotations(out).subpopulations is None
     trained_on = {store.sessions[session].source["object_id"] for session in model.split.train_sessions}
     assert {session.object_id for session in annotations.model.training_sessions} == trained_on
     with torch.no_grad():

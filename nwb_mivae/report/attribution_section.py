@@ -28,7 +28,7 @@ from nwb_mivae.run import Run
 
 __all__ = ["attribution_section"]
 
-_MOVIE_FRAMES, _MOVIE_BYTES, _STILL_FRAMES, _RASTER_CLIPS = 32, 500_000, 4, 16
+_MOVIE_FRAMES, _MOVIE_BYTES, _STILL_FRAMES, _RASTER_CLIPS = 32, 500_000, 4, 12
 #: Clips and profiles shorter than this are drawn with their ends, or too little would be left.
 _LEAST_FRAMES = 5
 

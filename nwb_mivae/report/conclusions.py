@@ -66,9 +66,9 @@ def _about_the_model(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
             "",
             "Each clip is encoded on its own, and activity before its first and after its last frame is taken to be "
             "that of these frames. They stand for their neighbours outside, so attribution to them is larger: the "
-            "raster and the profiles leave them out. The frames next to them are read fewer times than those in the middle, since "
-            "the read-out looks back and ahead (model.readout_offsets), so attribution to them is smaller. A step at "
-            "the same distance from both ends of all profiles is the model's doing, not the cells'.",
+            "raster and the profiles leave them out. The frames next to them are read fewer times than those in the "
+            "middle, since the read-out looks back and ahead (model.readout_offsets), so attribution to them is "
+            "smaller. A step at the same distance from both ends of all profiles is the model's doing, not the cells'.",
         ),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -109,3 +111,19 @@ def test_holm_corrects_step_by_step_and_leaves_what_is_no_test() -> None:
     np.testing.assert_allclose(holm(p_values), [[0.03, 0.06], [0.06, np.nan]])
     assert holm(np.array([0.9, 0.8])).max() == 1.0
     assert np.isnan(holm(np.array([np.nan]))).all()
+
+
+def test_the_null_is_in_the_unit_of_the_effect_and_its_tail_is_the_p_value() -> None:
+    random = np.random.default_rng(12)
+    correlation = random.standard_normal((5, 5)) + 1.5 * np.eye(5)
+    test = against_other_clips(correlation, permutations=5000, confidence=0.95, random=random)
+    assert test.null.shape == (101,)
+    assert np.all(np.diff(test.null) >= 0)
+    # Of 120 orders the true one is drawn again, and it has the effect itself.
+    exact = [correlation[np.arange(5), order].mean() - correlation.mean() for order in permutations(range(5))]
+    beyond = np.mean(np.abs(exact) >= abs(correlation.diagonal().mean() - correlation.mean()) - 1e-9)
+    assert test.p_value == pytest.approx(beyond, abs=0.02)
+    assert np.mean(np.abs(test.null) >= abs(test.effect) - 1e-9) == pytest.approx(beyond, abs=0.03)
+    shifted = random.standard_normal(1000) + 3
+    spatial = against_shifts(shifted[:1], shifted[:1] * 0 + 3, shifted, confidence=0.95, random=random)
+    np.testing.assert_allclose(spatial.null[[0, 50, 100]], np.percentile(shifted, [0, 50, 100]) - shifted.mean())

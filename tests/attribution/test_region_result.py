@@ -109,3 +109,32 @@ def test_words_say_what_is_not_known() -> None:
     reasons = {f"total/{name}/shifted": "reason" for name in STATISTICS}
     regions = replace(_regions(), correlation=unknown, not_tested=reasons)
     assert regions.in_words()["luminance"] == "Nothing is known about luminance: reason."
+
+
+def test_the_strongest_is_first_what_follows_from_clip_to_clip_then_what_lies_there() -> None:
+    regions = _regions()
+    effect, corrected = np.full((2, S, 2), 0.1), np.ones((2, S, 2))
+    effect[0, 1], effect[0, 2], effect[0, 3], effect[0, 4] = (0.9, 0.9), (0.2, 0.2), (-0.3, -0.3), (0.4, 0.8)
+    names = list(STATISTICS)
+
+    def strongest() -> str:
+        return replace(regions, effect=effect, p_corrected=corrected).strongest()
+
+    assert strongest() == names[1]  # nothing was found
+    corrected[0, 4, 0] = 0.01
+    assert strongest() == names[4]
+    corrected[0, 2, 1] = corrected[0, 3, 1] = 0.01
+    assert strongest() == names[3]
+    effect[...] = np.nan
+    corrected[...] = np.nan
+    assert strongest() in names
+
+
+def test_what_no_data_could_have_shown_is_known() -> None:
+    assert _regions().can_find("shifted")
+    few = np.full((2, S, 2), 1e-4)
+    few[..., 1] = 0.0051
+    regions = replace(_regions(), smallest_p=few)
+    assert regions.can_find("shifted")
+    assert not regions.can_find("other_clip")
+    assert not replace(_regions(), p_value=np.full((2, S, 2), np.nan)).can_find("shifted")

@@ -7,15 +7,27 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from nwb_mivae import pipeline
+from nwb_mivae.attribution import (
+    MethodAttribution,
+    SessionAttribution,
+    SessionStimulusRegions,
+    SessionSubpopulations,
+)
+from nwb_mivae.attribution.configuration import BlockName, MethodName, SourceName
 from nwb_mivae.cli.main import application
 from tests.finished_run import SMALL_PIPELINE, FinishedRun
+
+cli_attribute = import_module("nwb_mivae.cli.attribute")
 
 COMMANDS = (
     "simulate",
@@ -163,7 +175,9 @@ def test_the_whole_way_by_commands(finished_run: FinishedRun, tmp_path: Path):
     assert "the untrained model" in result.stdout
     result = call("attribute", run, "--session", values["held_out"][0])
     assert result.exit_code == 0, result.stderr
-    assert "16 frames, score and fisher" in result.stdout
+    assert "16 frames, score, fisher and gradient_x_input" in result.stdout
+    assert "subpopulations    One subpopulation: " in result.stdout
+    assert "stimulus regions  Attribution is " in result.stdout
     result = call("annotate", run, "--session", values["held_out"][0], "--json")
     assert result.exit_code == 0, result.stderr
     assert Path(json.loads(result.stdout)["annotated"][0]).is_file()
@@ -174,6 +188,89 @@ def test_the_whole_way_by_commands(finished_run: FinishedRun, tmp_path: Path):
     assert "Next" not in refused.stdout
     result = call("report", run)
     assert (result.exit_code, result.stdout.strip()) == (0, str(run / "report.html"))
+
+
+def _attributed(**changes: object) -> pipeline.AttributedSession:
+    frames = np.arange(4)
+    attribution = SessionAttribution(
+        session="sub-1",
+        methods={"fisher": MethodAttribution(*[np.zeros((4, 3))] * 2, *[np.zeros((4, 0, 0))] * 2, signed=False)},
+        time=frames / 30,
+        stop_time=(frames + 1) / 30,
+        row=frames,
+        presentation=frames,
+        clip=np.zeros(4, dtype=np.int64),
+    )
+    groups = SessionSubpopulations(
+        session="sub-1",
+        method="k-means",
+        attribution_method="fisher",
+        subpopulation=np.array([0, 0, -1], dtype=np.int32),
+        confidence=np.zeros(3, dtype=np.float32),
+        profile=np.zeros((1, 4), dtype=np.float32),
+        profile_time=frames / 30,
+        statistics={"stability": ("of the group", np.array([np.nan]))},
+        settings={"finding": "One subpopulation: too few cells."},
+    )
+    values = {"subpopulations": groups, "not_found": {"regions": "latents were traced to neurons alone"}}
+    return pipeline.AttributedSession(attribution, **{**values, **changes})
+
+
+def test_shorthands_of_attribution_win_over_its_settings(monkeypatch: pytest.MonkeyPatch):
+    given: list[list[str]] = []
+
+    def attribute(run: Path, *, settings: list[str], **others: object) -> dict[str, object]:
+        given.append(settings)
+        return {}
+
+    monkeypatch.setattr(pipeline, "attribute", attribute)
+    options = ["--of", "private", "--to", "neurons", "--method", "fisher", "--method", "occlusion"]
+    assert call("attribute", "run", *options, "--set", "attribution.of=shared").exit_code == 0
+    configuration = pipeline.PipelineConfiguration().changed(given[0]).attribution
+    assert configuration.of == "private"
+    assert configuration.to == ("neurons",)
+    assert configuration.methods == ("fisher", "occlusion")
+    assert call("attribute", "run").exit_code == 0
+    assert given[1] == []
+    assert call("attribute", "run", "--method", "fishing").exit_code == 2
+
+
+def test_every_choice_of_attribution_is_an_option():
+    for options, choices in (("Method", MethodName), ("Source", SourceName), ("Block", BlockName)):
+        assert [str(each) for each in getattr(cli_attribute, options)] == list(get_args(choices))
+
+
+def test_what_was_found_is_said_in_words_and_as_values(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pipeline, "attribute", lambda *args, **settings: {"sub-1": _attributed()})
+    words = call("attribute", "run").stdout
+    assert "sub-1: 4 frames, fisher" in words
+    assert "subpopulations    One subpopulation: too few cells." in words
+    assert "stimulus regions  none, since latents were traced to neurons alone" in words
+    found = json.loads(call("attribute", "run", "--json").stdout)["attribution"]["sub-1"]
+    assert found["subpopulations"]["finding"] == "One subpopulation: too few cells."
+    assert found["subpopulations"]["cells"] == [2]
+    assert found["subpopulations"]["cells_in_none"] == 1
+    assert found["subpopulations"]["statistics"] == {"stability": [None]}
+    assert found["regions"] is None
+    assert found["not_found"] == {"regions": "latents were traced to neurons alone"}
+
+
+@pytest.mark.slow
+def test_stimulus_regions_are_values_too(finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch):
+    path = next((finished_run.run / "regions").iterdir())
+    regions = SessionStimulusRegions.load(path)
+    monkeypatch.setattr(
+        pipeline, "attribute", lambda *args, **settings: {"sub-1": _attributed(regions=regions, not_found={})}
+    )
+    values = json.loads(call("attribute", "run", "--json").stdout)["attribution"]["sub-1"]["regions"]
+    assert set(values["statistics"]) == set(regions.statistics)
+    assert values["strongest"] == regions.strongest()
+    luminance = values["statistics"]["luminance"]
+    assert luminance["finding"] == regions.in_words()["luminance"]
+    assert luminance["effect"]["shifted"] == regions.effect[0, 0, 0]
+    # Two clips: there is no other clip to speak of.
+    assert luminance["effect"]["other_clip"] is None
+    assert f"stimulus regions  {regions.in_words()[regions.strongest()]}" in call("attribute", "run").stdout
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ def test_there_is_one_key_per_room():
         "evaluation",
         "attribution",
         "subpopulations",
+        "regions",
     ]
 
 

@@ -74,7 +74,7 @@ def test_every_file_gets_a_copy_with_its_own_rois(run: Path, recordings: Path):
     ]
     assert {path: sha256_of_file(path) for path in recordings.iterdir()} == before
     latents = SessionLatents.load(run / "latents" / f"{KEY}.npz")
-    attribution = pipeline.attribute(run, sessions=[KEY])[KEY]
+    attribution = pipeline.attribute(run, sessions=[KEY])[KEY].attribution
     sources = [path.with_name(path.name.replace("_desc-mivae", "")) for path in written]
     read = [read_annotations(path) for path in written]
     for number, (results, source) in enumerate(zip(read, sources, strict=True)):

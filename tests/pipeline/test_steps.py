@@ -77,7 +77,7 @@ def test_a_finished_run_holds_every_part_and_says_where_it_came_from(finished_ru
     keys = sorted(ClipStore.open(finished_run.store).sessions)
     assert len(keys) == 3
     assert sorted(path.stem for path in run.latents.iterdir()) == keys
-    for folder in (run.fingerprints, run.attribution, run.subpopulations):
+    for folder in (run.fingerprints, run.attribution, run.subpopulations, run.regions):
         assert sorted(path.stem for path in folder.iterdir()) == keys
     assert len(list(run.annotated.glob("*desc-mivae*.nwb"))) == 3
     record = json.loads(run.provenance.read_text())
@@ -182,12 +182,52 @@ def test_steps_can_be_repeated_for_one_session(finished_run: FinishedRun, tmp_pa
     before = sorted((copy.run / "annotated").iterdir())
     again = pipeline.attribute(copy.run, sessions=[key], settings=["attribution.clips=1"])
     assert list(again) == [key]
-    assert len(again[key].time) == 8
+    assert len(again[key].attribution.time) == 8
     written, refused = pipeline.annotate(copy.run, sessions=[key])
     assert (len(written), refused) == (1, [])
     assert sorted((copy.run / "annotated").iterdir()) == before
     evaluation = pipeline.evaluate(copy.run, settings=["evaluation.clips=2"])
     assert evaluation.n_clips == 2
+
+
+@pytest.mark.slow
+def test_what_cannot_be_found_is_recorded_and_what_was_found_before_is_removed(
+    finished_run: FinishedRun, tmp_path: Path
+):
+    copy = finished_run.copied_to(tmp_path)
+    run = Run.at(copy.run)
+    first, second, third = sorted(ClipStore.open(copy.store).sessions)
+    told: list[tuple[str, int, int]] = []
+    found = pipeline.attribute(
+        run.directory,
+        sessions=[first],
+        settings=["attribution.to=[neurons]", "attribution.methods=[fisher]"],
+        progress=lambda *facts: told.append(facts),
+    )[first]
+    assert found.regions is None
+    assert found.not_found == {"regions": "latents were traced to neurons alone (attribution.to)"}
+    assert found.in_words()["regions"].startswith("none, since latents were traced to neurons alone")
+    assert ("Finding subpopulations", 1, 1) in told
+    assert "Finding stimulus regions" not in {description for description, *_ in told}
+    pipeline.attribute(
+        run.directory,
+        sessions=[second],
+        settings=["attribution.to=[pixels]", "attribution.methods=[gradient]", "regions.permutations=100"],
+    )
+    assert sorted(path.stem for path in run.regions.iterdir()) == [third]
+    assert sorted(path.stem for path in run.subpopulations.iterdir()) == [first, third]
+    assert sorted(path.stem for path in run.attribution.iterdir()) == [first, second, third]
+    record = read_json(run.provenance)["steps"]["attribute"]
+    assert set(record["not_found"]) == {first, second}
+    assert "pixels alone" in record["not_found"][second]["subpopulations"]
+    assert "found from fisher, and latents were traced by gradient" in record["not_found"][second]["regions"]
+    assert record["regions"]["permutations"] == 100
+    text = pipeline.report(run.directory).read_text(encoding="utf-8")
+    assert "No stimulus regions: latents were traced to neurons alone" in text
+    again = pipeline.attribute(run.directory, sessions=[first])[first]
+    assert again.not_found == {}
+    assert again.regions is not None
+    assert set(read_json(run.provenance)["steps"]["attribute"]["not_found"]) == {second}
 
 
 @pytest.mark.slow
@@ -203,6 +243,10 @@ def test_results_of_other_weights_are_not_used(finished_run: FinishedRun, tmp_pa
     assert written[0].parent == tmp_path / "copies"
     assert [path.stem for path in (copy.run / "latents").iterdir()] == [key]
     assert not (copy.run / "attribution").exists()
+    again = pipeline.attribute(copy.run, sessions=[key], settings=["attribution.clips=1"])
+    assert list(again) == [key]
+    for folder in ("attribution", "subpopulations", "regions"):
+        assert [path.stem for path in (copy.run / folder).iterdir()] == [key]
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib.figure import Figure
 
-from nwb_mivae.report.page import bullets, details, heading, page, paragraph, picture, table
+from nwb_mivae.report.page import animation, bullets, details, heading, page, paragraph, picture, table
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 
@@ -20,6 +20,7 @@ HOSTILE = "<script>alert('x')</script> & \"quoted\""
         details(HOSTILE, HOSTILE),
         table([HOSTILE], [[HOSTILE]]),
         picture(Figure(figsize=(1, 1)), caption=HOSTILE, description=HOSTILE),
+        animation(b"GIF89a", caption=HOSTILE, description=HOSTILE),
         page(HOSTILE, HOSTILE, []),
     ],
 )
@@ -42,7 +43,9 @@ def test_a_page_is_whole_and_loads_nothing():
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             seen.append((tag, dict(attrs)))
 
-    Reader().feed(page("title", "subtitle", [picture(Figure(figsize=(1, 1)), caption="c", description="d")]))
+    drawn = picture(Figure(figsize=(1, 1)), caption="c", description="d")
+    moving = animation(b"GIF89a", caption="c", description="d")
+    Reader().feed(page("title", "subtitle", [drawn, moving]))
     assert ("meta", {"charset": "utf-8"}) in seen
     assert not {tag for tag, _ in seen} & {"script", "link", "iframe"}
     assert all(attributes["src"].startswith("data:") for _, attributes in seen if attributes.get("src"))

@@ -72,6 +72,7 @@ def test_doubts_name_what_the_figures_rest_on():
         "No animal was held out",
         "Only 1 animal to train on",
         "Fewer than 50 cells in animal a:",
+        "no subpopulations can be claimed from their attribution",
         "control 'untrained' reaches 30.0 %",
         "Only 5 test clips",
         "one seed",
