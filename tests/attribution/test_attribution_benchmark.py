@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from nwb_mivae.attribution import METHODS, MethodAttribution, SessionAttribution
+from nwb_mivae.clips import load_clips
 from nwb_mivae.evaluation import metrics
 from nwb_mivae.model import Context
 from tests.benchmarks.alignment.scales import Material, material
@@ -22,7 +23,7 @@ from tests.benchmarks.attribution.finding_planted import Judged, first_half, neu
 from tests.benchmarks.attribution.measures import area_under, auroc, pointing_game, removal_curves
 from tests.benchmarks.attribution.page import page
 from tests.benchmarks.attribution.planted import Planted, planted
-from tests.benchmarks.attribution.random_models import _OtherCells
+from tests.benchmarks.attribution.random_models import _mirrored, _OtherCells
 from tests.benchmarks.attribution.region_nulls import unrelated
 from tests.benchmarks.attribution.results import Results
 from tests.benchmarks.attribution.scales import SCALES
@@ -206,6 +207,18 @@ def test_half_of_a_recording_has_the_first_half_of_clips_and_context(tiny: Mater
         whole, some = (each.clip_starts(stored, part, n_frames=frames, stride=frames) for each in (tiny.split, half))
         assert some.tolist() == whole[: -(-len(whole) // 2)].tolist()
     assert np.array_equal(half.part_of_rows(stored), tiny.split.part_of_rows(stored))
+
+
+@pytest.mark.slow
+def test_a_mirrored_store_shows_the_same_clips_left_for_right(tiny: Material) -> None:
+    (session,) = tiny.split.held_out_sessions
+    stored, frames = tiny.store.sessions[session], tiny.scale.clip_frames
+    starts = tiny.split.clip_starts(stored, "test", n_frames=frames, stride=frames)[:3]
+    plain, mirrored = (
+        load_clips(store, tiny.split, session, starts, n_frames=frames) for store in (tiny.store, _mirrored(tiny.store))
+    )
+    assert torch.equal(mirrored.stimulus, plain.stimulus.flip(-1))
+    assert torch.equal(mirrored.neural, plain.neural)
 
 
 @pytest.mark.slow

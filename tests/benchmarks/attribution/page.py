@@ -19,8 +19,9 @@ __all__ = ["page", "write_page"]
 
 #: Methods of the design; the others are what they are compared with.
 _SCORE_METHODS = ("score", "fisher")
-#: Least p-value of tests for uniform p-values, corrected, and standard errors within which a mean is at chance.
-_LEVEL, _ERRORS = 0.05, 2.0
+#: Least p-value of tests for uniform p-values, corrected; and standard errors within which a mean is at chance: of six
+#: means, one beyond two of them would be no surprise.
+_LEVEL, _ERRORS = 0.05, 3.0
 #: Shares of the cells or pixels at which curves are shown.
 _SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
@@ -323,7 +324,9 @@ def _random_models(results: Results) -> list[str]:
         "Is what attribution finds the model's knowledge? The same AUROCs for models that learned nothing, mean ± "
         f"standard deviation over models and animals. Two kinds: {meanings}. The first must be at chance, 0.5. The "
         "second need not be: the context is worked out from the animal's own recording without any training, and is "
-        "data, not knowledge of the weights; in the stimulus encoder the front end was fitted as well."
+        "data, not knowledge of the weights; in the stimulus encoder the front end was fitted as well. Where "
+        "pixels are judged, every second model is shown all frames mirrored, so that contrast which happens to be on "
+        "one side in these clips counts for neither."
     )
     rows = [
         [

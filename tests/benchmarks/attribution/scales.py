@@ -30,11 +30,13 @@ class Scale:
         Frames of a clip; of training.
     clips_to_neurons, clips_to_pixels : mapping of str to int or None
         By method, at most so many test clips of an animal, evenly; None takes all.
+    clips_of_private_latents : int
+        The same of attribution of private latents to neurons.
     curve_clips, curve_clips_of_pixels, random_orders : int
         Clips that curves of removal are judged on, and random orders beside them.
     control_clips, control_clips_to_pixels, control_draws : int
-        Clips that models with random weights are judged on, and how many such models there are.
-    region_clips, null_clips, null_draws, null_permutations : int
+        Clips that models with random weights are judged on, and how many such models there are (an even number).
+    region_clips, null_clips, null_frames, null_draws, null_permutations : int
         Clips whose attribution to pixels is compared with what is shown; clips, frames of each and permutations of the
         maps that have nothing to do with it, and how many of these are drawn.
     """
