@@ -386,7 +386,7 @@ class MiVAE:
             If the results do not fit the source; see :func:`nwb_mivae.annotate`.
         """
         from nwb_mivae.annotation import annotate
-        from nwb_mivae.attribution import find_subpopulations, why_no_subpopulations
+        from nwb_mivae.attribution import find_subpopulations, onset_courses, why_no_subpopulations
 
         stored = self.store.sessions[self._known(session)]
         assert self._record is not None  # whoever has sessions to use has a model, and that came from a folder
@@ -401,6 +401,10 @@ class MiVAE:
                     object_path=session,
                 )
             (source,) = files
+        subpopulations = None
+        if attribution is not None and not why_no_subpopulations(attribution):
+            around_onsets = onset_courses(self, session, of=attribution.block, progress=progress)
+            subpopulations = find_subpopulations(attribution, stored, around_onsets=around_onsets)
         return annotate(
             source,
             out,
@@ -409,9 +413,7 @@ class MiVAE:
             model=self._record,
             attribution=attribution,
             fingerprints=self.fingerprints(session),
-            subpopulations=None
-            if attribution is None or why_no_subpopulations(attribution)
-            else find_subpopulations(attribution, stored),
+            subpopulations=subpopulations,
             evaluation=evaluation,
             form=form,
             backend=backend,

@@ -116,7 +116,7 @@ class AnnotatedSubpopulations:
     profile : ndarray of float32, (C, B)
         Time course that the cells of a subpopulation have in common.
     profile_time : ndarray of float64, (B,)
-        Start of each bin, seconds from the onset of a clip.
+        Start of each bin, seconds from the onset of the stimulus, or of a clip.
     statistics : DataFrame
         C rows: ``n_cells`` (in all files of the session) and further figures.
     method, attribution_method : str

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nwb_mivae.attribution.clustering import Clustering, cluster, silhouettes
 from nwb_mivae.attribution.configuration import SubpopulationConfiguration
 from nwb_mivae.attribution.discrimination import discrimination, showings
+from nwb_mivae.attribution.onset_courses import ONSET_METHOD
 from nwb_mivae.attribution.subpopulations import SessionSubpopulations
 from nwb_mivae.attribution.time_courses import TimeCourses, discoveries, locked_to_onsets
 from nwb_mivae.errors import AttributionError
@@ -120,7 +121,7 @@ def find_subpopulations(
         p_values = locked_to_onsets(of_onsets, shuffles=settings.shuffles, random=random)
         follows = discoveries(p_values, settings.false_discovery_rate)
         if follows.any():
-            courses, locked, method = of_onsets, follows, "gradient_x_input"
+            courses, locked, method = of_onsets, follows, ONSET_METHOD
     varying = np.asarray(courses.form().any(axis=1), dtype=np.bool_)
     if locked is not None:
         varying = np.logical_and(varying, locked)
@@ -180,6 +181,7 @@ def find_subpopulations(
             "configuration": settings.model_dump(mode="json"),
             "seed": seed,
             "time_courses": where,
+            "block": attribution.block,
             "clips": len(maps),
             "different_clips": len(np.unique(contents, axis=0)),
             "clips_shown_again": sum(len(starts) > 1 for starts in shown),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nwb_mivae.attribution.configuration import AttributionConfiguration, SubpopulationConfiguration
+from nwb_mivae.attribution.configuration import AttributionConfiguration, BlockName, SubpopulationConfiguration
 from nwb_mivae.attribution.onsets import find_onsets, has_strong_edges
 from nwb_mivae.attribution.tracing import TrainedModel, attribute_clips
 from nwb_mivae.clips import evenly
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["OnsetCourses", "onset_courses"]
+__all__ = ["ONSET_METHOD", "OnsetCourses", "onset_courses"]
+
+#: What subpopulations found from such time courses say they are by.
+ONSET_METHOD = "gradient_x_input around onsets"
 
 #: Onsets below which there is nothing to halve.
 _LEAST_ONSETS = 8
 #: Onsets after a uniform field, above which no others are taken.
 _ENOUGH_FROM_REST = 32
-#: Whose maps they are: how far a cell's activity above rest moves the latents, whatever the direction.
-_OF = AttributionConfiguration(methods=("gradient_x_input",), to=("neurons",), quantity="mean", baseline="rest")
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,13 @@ def onset_courses(
     model: TrainedModel,
     session: str,
     *,
+    of: BlockName = "shared",
     configuration: SubpopulationConfiguration | None = None,
     progress: Progress | None = None,
 ) -> OnsetCourses | None:
     """Attribute a session's cells around the onsets of its stimulus, in whatever part of the split they lie.
 
-    How a cell's activity moves the shared latents is nearly the same at all times; when it does so is told by its
+    How a cell's activity moves the latents is nearly the same at all times; when it does so is told by its
     activity, of which only what exceeds the cell's rest counts. So the time course of a cell's attribution is that of
     its activity, in so far as the latents rely on it. Frames at the ends of a clip stand for those beyond it, which the
     encoder cannot see; clips overlap, so that only frames from their middles are taken.
@@ -84,6 +86,8 @@ def onset_courses(
     model : MiVAE or TrainedRun
     session : str
         Key of the session.
+    of : {"shared", "private"}
+        Which latents.
     configuration : SubpopulationConfiguration, optional
     progress : callable, optional
         Told ``(description, done, total)``.
@@ -113,7 +117,11 @@ def onset_courses(
     fitting = max(_LEAST_ONSETS, int(settings.memory * 2**20 // per_onset))
     taken = evenly(whole, min(settings.onsets or len(whole), fitting))
     starts = (taken[:, None] + inner - edge).ravel()
-    found = attribute_clips(model, session, starts, _OF, n_available=len(whole), progress=progress)
+    # How far a cell's activity above rest moves the latents, whatever the direction.
+    by = AttributionConfiguration(
+        methods=("gradient_x_input",), of=of, to=("neurons",), quantity="mean", baseline="rest"
+    )
+    found = attribute_clips(model, session, starts, by, n_available=len(whole), progress=progress)
     maps = found.maps("gradient_x_input").reshape(len(taken), len(inner), frames, -1)
     courses = maps[:, :, edge : frames - edge].reshape(len(taken), len(inner) * step, -1)[:, : len(offsets)]
     return OnsetCourses(

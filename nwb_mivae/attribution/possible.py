@@ -17,7 +17,7 @@ def why_no_subpopulations(
 ) -> str:
     """What an attribution lacks for :func:`~nwb_mivae.attribution.find_subpopulations`, in words; empty if nothing."""
     wanted = (configuration or SubpopulationConfiguration()).attribution_method
-    usable = ("fisher", "score") if wanted is None else (wanted,)
+    usable = tuple(attribution.methods) if wanted is None else (wanted,)
     if not any(method.neurons.size for method in attribution.methods.values()):
         return "latents were traced to pixels alone (attribution.to)"
     return _without_method(attribution, usable)

@@ -109,6 +109,12 @@ class SessionAttribution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
 
+    @property
+    def block(self) -> Literal["shared", "private"]:
+        """Which latents were traced back; files of earlier versions are of shared ones."""
+        private = self.settings.get("configuration", {}).get("of") == "private"
+        return "private" if private else "shared"
+
     def maps(self, method: str, to: _Source = "neurons") -> _Maps:
         """The maps of one method, (F, N) to neurons or (F, H, W) to pixels.
 

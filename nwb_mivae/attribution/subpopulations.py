@@ -40,7 +40,7 @@ class SessionSubpopulations:
     profile : ndarray of float32, (C, B)
         Mean time course of the attribution to a subpopulation's cells.
     profile_time : ndarray of float64, (B,)
-        Start of each bin of the profile in seconds from the onset of a clip.
+        Start of each bin of the profile in seconds from the onset of the stimulus, or of a clip.
     statistics : mapping of str to (description, ndarray (C,))
         Figures of each subpopulation, for example its stability, each with what it means; NaN where not defined.
     settings : mapping

@@ -188,8 +188,9 @@ def attribute_clips(
     try:
         with torch.no_grad():
             context = session_context(module, store, split, session) if settings.context else None
-            # Shared latents of one modality are estimated from the other; private ones are their modality's alone.
-            needed = _OTHER if settings.of == "shared" else settings.to
+            # The other modality is only looked at where its estimate of the latents is.
+            estimated = "score" in settings.methods or settings.divided == "evidence"
+            needed = _OTHER if estimated and settings.of == "shared" else settings.to
             sources = [_Source.of(name, module, context, settings, session) for name in needed]
 
             first = load_clips(store, split, session, starts[:1], n_frames=frames).to(_device(module))

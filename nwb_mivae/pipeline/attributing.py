@@ -14,6 +14,7 @@ from nwb_mivae.attribution import (
     SessionSubpopulations,
     find_stimulus_regions,
     find_subpopulations,
+    onset_courses,
     why_no_stimulus_regions,
     why_no_subpopulations,
 )
@@ -36,7 +37,7 @@ class AttributedSession:
     ----------
     attribution : SessionAttribution
     subpopulations : SessionSubpopulations or None
-        Cells grouped by when, within a clip, the latents rely on them.
+        Cells grouped by when the latents rely on them.
     regions : SessionStimulusRegions or None
         What of the stimulus the attribution to pixels falls on.
     not_found : mapping of str to str
@@ -110,10 +111,23 @@ def _find(
     done, total = place
     groups = regions = None
     if not reasons["subpopulations"]:
+        around_onsets = None
+        if settings.subpopulations.around_onsets:
+            around_onsets = onset_courses(
+                trained,
+                key,
+                of=settings.attribution.of,
+                configuration=settings.subpopulations,
+                progress=progress,
+            )
         if progress is not None:
             progress("Finding subpopulations", done, total)
         groups = find_subpopulations(
-            attribution, trained.store.sessions[key], configuration=settings.subpopulations, seed=seed
+            attribution,
+            trained.store.sessions[key],
+            around_onsets=around_onsets,
+            configuration=settings.subpopulations,
+            seed=seed,
         )
         if progress is not None:
             progress("Finding subpopulations", done + 1, total)

@@ -199,9 +199,9 @@ def attribution_raster(
     groups : ndarray of int, (N,)
         Row of ``profiles`` of each cell; below 0 where it belongs to none.
     profiles : ndarray, (C, B)
-        Mean attribution to the cells of each group within a clip.
+        Mean attribution to the cells of each group, around onsets or within a clip.
     profile_time : ndarray, (B,)
-        Seconds from the onset of a clip.
+        Seconds from the onset of the stimulus, or of a clip.
     clip_borders : ndarray of int
         Frames at which another clip begins; a border at 0 is not drawn.
     frame_rate : float
@@ -261,7 +261,7 @@ def attribution_raster(
             marker="." if number >= 0 and len(profile_time) < 3 else "",
             label=_group_name(number, int((groups < 0 if number < 0 else groups == number).sum()), names),
         )
-    courses.set_xlabel("seconds from the onset of a clip", fontsize=8)
+    courses.set_xlabel("seconds from the onset", fontsize=8)
     courses.set_ylabel("mean attribution", fontsize=8)
     figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
     return figure

@@ -287,19 +287,23 @@ def _of_cells(
 def _raster(
     attribution: SessionAttribution, groups: SessionSubpopulations | None, store: ClipStore, name: str
 ) -> list[Html]:
-    if groups is None or groups.attribution_method not in attribution.methods:
+    methods = [key for key, each in attribution.methods.items() if each.neurons.size]
+    if groups is None or not methods:
         return []
+    # Time courses around onsets are not kept; what is drawn beside them is the attribution to the same cells.
+    by = next((key for key in (groups.attribution_method, "fisher") if key in methods), methods[0])
     numbers = np.unique(attribution.clip)
     some = np.isin(attribution.clip, evenly(numbers, _RASTER_CLIPS))
     clip = attribution.clip[some]
-    values = attribution.maps(groups.attribution_method)[some].astype(np.float64)
+    values = attribution.maps(by)[some].astype(np.float64)
     starts = np.flatnonzero(np.diff(clip, prepend=clip[0] - 1))
     lengths = np.diff(starts, append=len(clip))
     long = bool((lengths >= _LEAST_FRAMES).all())
     if long:
         values[np.concatenate([starts, starts + lengths - 1])] = np.nan
     # A profile of other bins than the clip's frames has been cut already.
-    cut = slice(1, -1) if long and len(groups.profile_time) == lengths[0] else slice(None)
+    of_clips = groups.settings.get("time_courses", "within a clip") == "within a clip"
+    cut = slice(1, -1) if of_clips and long and len(groups.profile_time) == lengths[0] else slice(None)
     ends = "Left white are the first and last frame of every clip" if long else "Beware the ends of clips"
     return [
         picture(
@@ -311,9 +315,10 @@ def _raster(
                 starts[1:],
                 store.frame_rate,
             ),
-            caption=f"How much the latents rely on each cell at each frame ({_in_words(groups.attribution_method)}) of "
+            caption=f"How much the latents rely on each cell at each frame ({_in_words(by)}) of "
             f"{len(starts)} of {len(numbers)} clips, cells by subpopulation and the strongest first; below, the mean "
-            f"time course of each. {ends}, where the model lets these frames stand for those outside; those next to "
+            f"time course of each{'' if of_clips else ' around onsets of the stimulus, of activity above rest'}. {ends},"
+            " where the model lets these frames stand for those outside; those next to "
             "them count for less. Good: lines that change together within a group and otherwise than those of the "
             "next, and profiles of different form. Bad: profiles of one form at different heights (groups by strength "
             "alone), or bright columns through all groups (frames at which every cell counts).",

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from nwb_mivae.attribution import SessionAttribution
     from nwb_mivae.clips import StoredSession
 
-__all__ = ["CELLS_TARGET", "attribution_series", "name_of_cells"]
-
-#: Space that subpopulations are of: the pipeline groups cells by what shared latents take from them.
-CELLS_TARGET = "neural_shared"
+__all__ = ["attribution_series", "name_of_cells"]
 
 
 def name_of_cells(method: str, table: CellTable) -> str:
@@ -49,7 +46,7 @@ def attribution_series(
     ``frames`` are the stored rows the series cover, ``clock`` their times or a series that has them.
     """
     settings = json.dumps(dict(attribution.settings))
-    block = _setting(attribution, "of", "shared")
+    block = attribution.block
     # A latent of one modality is traced to that modality's own input.
     cells_target, pixels_target = f"neural_{block}", f"stimulus_{block}"
     stimulus = _one_stimulus(stored, attribution, objects)
@@ -97,7 +94,7 @@ def _setting(attribution: SessionAttribution, name: str, otherwise: str) -> str:
 
 
 def _description(attribution: SessionAttribution, method: str, what: str) -> str:
-    block = _setting(attribution, "of", "shared")
+    block = attribution.block
     summed = "summed over latents" if attribution.methods[method].signed else "root of the sum of squares over latents"
     if method not in CONTRIBUTIONS:
         unit = "per standard deviation of a cell's activity, or per unit of luminance (black 0, white 1)"

@@ -10,7 +10,7 @@ import ndx_mivae
 import numpy as np
 from hdmf.common import VectorData
 
-from nwb_mivae.annotation.objects.attribution import CELLS_TARGET, name_of_cells
+from nwb_mivae.annotation.objects.attribution import name_of_cells
 from nwb_mivae.annotation.objects.tables import CellTable
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ def subpopulations_of_cells(
 ) -> Iterator[Any]:
     """``Subpopulations`` of the cells of each table; ``series`` are those already made, by name."""
     method = subpopulations.attribution_method
+    block = subpopulations.settings.get("block", "shared")
     for table in tables:
         yield ndx_mivae.Subpopulations(
             name=f"subpopulations{table.suffix}",
-            description="Cells of the session grouped by the time course of their attribution within a clip.",
+            description="Cells of the session grouped by the time course of their attribution "
+            f"{subpopulations.settings.get('time_courses', 'within a clip')}.",
             method=subpopulations.method,
-            target=CELLS_TARGET,
+            target=f"neural_{block}",
             settings=json.dumps({"attribution_method": method, **subpopulations.settings}),
             cells=table.region("cells", f"Cells that were grouped: rows of {table.path}."),
             subpopulation=np.asarray(subpopulations.subpopulation[table.cells], dtype=np.int32),

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nwb_mivae.attribution import AttributionConfiguration, SessionAttribution, attribute, find_subpopulations
+from nwb_mivae.attribution import (
+    AttributionConfiguration,
+    SessionAttribution,
+    attribute,
+    find_subpopulations,
+    onset_courses,
+)
 from nwb_mivae.attribution.clustering import adjusted_rand_index
 from nwb_mivae.clips import Split
 from tests.benchmarks.attribution.measures import auroc, mean_of_known, pointing_game
@@ -149,10 +155,13 @@ def pixel_figures(
 
 
 def subpopulation_figures(
-    attribution: SessionAttribution, given: Material, truth: Planted, *, seed: int
+    model: Judged, attribution: SessionAttribution, given: Material, truth: Planted, *, seed: int
 ) -> dict[str, Any]:
     """Agreement of the groups that are found with the planted ones; cells of no group count as one group."""
-    found = find_subpopulations(attribution, given.store.sessions[attribution.session], seed=seed)
+    session = attribution.session
+    found = find_subpopulations(
+        attribution, given.store.sessions[session], around_onsets=onset_courses(model, session), seed=seed
+    )
     groups, group = np.unique(found.subpopulation, return_inverse=True)
     names, name = np.unique(truth.subpopulation, return_inverse=True)
     table = np.zeros((len(names), len(groups)), dtype=np.int64)

@@ -141,7 +141,7 @@ def _of_session(model: Judged, given: Material, scale: Scale, session: str, seed
     with clock.step("attribution to pixels"):
         to_pixels = attributions(model, session, "pixels", scale.clips_to_pixels, seed=seed)
     with clock.step("subpopulations"):
-        subpopulations = subpopulation_figures(to_neurons["fisher"], given, truth, seed=seed)
+        subpopulations = subpopulation_figures(model, to_neurons["fisher"], given, truth, seed=seed)
     with clock.step("removal"):
         rankings = {
             source: {method: session_figure(each, method, source) for method, each in by_method.items()}

@@ -10,8 +10,9 @@ from nwb_mivae.simulation import SimulationConfiguration
 
 __all__ = ["SCALES", "Scale"]
 
-#: Of the data. Seeds of the benchmark are those of training; the animals are always the same.
-_DATA_SEED = 0
+#: Of the data. Seeds of the benchmark are those of training; the animals are always the same, and none of those that
+#: methods and settings were chosen on (seed 0).
+_DATA_SEED = 1
 #: Left half of the frame: what is shown in the right half drives no cell.
 _DRIVING_REGION = (0.0, 0.0, 0.5, 1.0)
 
