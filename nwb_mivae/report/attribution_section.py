@@ -317,7 +317,7 @@ def _raster(
             ),
             caption=f"How much the latents rely on each cell at each frame ({_in_words(by)}) of "
             f"{len(starts)} of {len(numbers)} clips, cells by subpopulation and the strongest first; below, the mean "
-            f"time course of each{'' if of_clips else ' around onsets of the stimulus, of activity above rest'}. {ends},"
+            f"time course of each{'' if of_clips else ' around onsets, of activity above rest'}. {ends},"
             " where the model lets these frames stand for those outside; those next to "
             "them count for less. Good: lines that change together within a group and otherwise than those of the "
             "next, and profiles of different form. Bad: profiles of one form at different heights (groups by strength "
