@@ -1,4 +1,4 @@
-"""Score-based attribution: which neurons, and which pixels, the shared latents came from."""
+"""Which neurons and pixels latents came from, which cells act alike, and what of the stimulus it is about."""
 
 from nwb_mivae.attribution.configuration import (
     AttributionConfiguration,

@@ -77,8 +77,8 @@ def attribute(
     strongly, without sign) are the design's own; gradient, gradient_x_input, integrated_gradients and occlusion are
     what they are compared with. Private latents have no score.
 
-    From fisher (cells: else from score) is found which cells form subpopulations, and whether the pixels lie where the
-    stimulus has edges, contrast or change.
+    Cells are grouped by when the latents rely on them, around onsets of the stimulus where there are enough; where the
+    attribution to pixels (fisher) lies is compared with edges, contrast and change.
 
     \b
     Examples:

@@ -33,6 +33,7 @@ DEMO_SETTINGS: dict[str, Any] = {
     "training.validate_every": 100,
     "training.checkpoint_every": 100,
     "attribution.clips": 8,
+    "subpopulations.onsets": 64,
 }
 
 
