@@ -79,14 +79,15 @@ def _introduction(results: Results, scale: str) -> str:
         source: ", ".join(f"`{method}` {clips[source][method]}" for method in METHODS)
         for source in ("neurons", "pixels")
     }
-    left, upper, right, lower = first["configuration"]["simulation"]["driving_region"]
+    simulation = first["configuration"]["simulation"]
+    left, upper, right, lower = simulation["driving_region"]
     lines = [
         f"* **Command**: `python -m tests.benchmarks.attribution --scale {scale} --seeds {' '.join(map(str, seeds))} "
         "--out FOLDER --page PAGE`; the page is generated, not written.",
         f"* **Data**: simulated, {size['animals']} animals of {size['minutes']:g} minutes, {size['cells'][0]} to "
         f"{size['cells'][1]} cells, frames of {size['height']} x {size['width']} pixels, half of the movies flashes of "
-        f"{size['flash_seconds']:g} s, seed of the simulation {first['configuration']['simulation']['seed']}. Planted: which cells no stimulus drives (the model "
-        "is never told), three subpopulations of visual cells (transient, sustained, luminance), and the part of the "
+        f"{size['flash_seconds']:g} s, seed of the simulation {simulation['seed']}. Planted: which cells no stimulus "
+        "drives (the model is never told), three subpopulations of visual cells (transient, sustained, luminance), and the part of the "
         f"frame that cells look at (columns {left:g} to {right:g}, rows {upper:g} to {lower:g} of it). The first "
         f"{size['trained']} animals are trained on, the last {size['held_out']} held out and judged. Digest of the "
         f"arrays {', '.join(digests)}.",
