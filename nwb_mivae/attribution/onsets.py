@@ -21,7 +21,8 @@ _TIMES, _BEFORE, _LEAST_CHANGE = 4.0, 0.25, 0.02
 _LOOKED_AT = 0.1
 #: Deviation of luminance below which a picture has no contrast to relate its edges to.
 _LEAST_CONTRAST = 0.02
-_ROWS_AT_ONCE = 2048
+#: Pixels of frames that are compared at once.
+_PIXELS_AT_ONCE = 2**22
 
 
 def find_onsets(store: ClipStore, session: StoredSession) -> _Integers:
@@ -30,7 +31,8 @@ def find_onsets(store: ClipStore, session: StoredSession) -> _Integers:
     A change counts from one frame to the next, in the same stretch without gap, that is at least four times the
     changes of the quarter of a second before it, and at least two hundredths of the range of luminance, averaged over
     pixels; to a uniform field it does not count. So the first frame after grey, a change of still pictures and a cut in
-    a movie are onsets, steady motion is none. Of changes within a quarter of a second the first counts.
+    a movie are onsets, steady motion is none. Of changes within a quarter of a second the first counts; in the first
+    quarter of a second of a stretch, which has no past to compare with, there are none.
 
     Returns
     -------
@@ -41,14 +43,12 @@ def find_onsets(store: ClipStore, session: StoredSession) -> _Integers:
     sums = np.concatenate([[0.0], np.cumsum(change)])
     rows = np.arange(len(change))
     first = np.maximum(rows - before, 0)
-    # A session's first frames have no past to compare with.
-    past = (sums[rows] - sums[first]) / np.maximum(rows - first, 1)
-    same_stretch = np.concatenate([[False], session.segment[1:] == session.segment[:-1]])
+    past = (sums[rows] - sums[first]) / before
     found = np.flatnonzero(
-        same_stretch
+        (rows >= before)
+        & (session.segment[rows] == session.segment[first])
         & (change >= np.maximum(_TIMES * past, _LEAST_CHANGE))
         & ~store.blank_content[session.content]
-        & (rows >= before)
     )
     kept: list[int] = []
     for row in found.tolist():
@@ -76,11 +76,13 @@ def has_strong_edges(store: ClipStore, session: StoredSession, onsets: _Integers
 
 
 def _changes(store: ClipStore, session: StoredSession) -> npt.NDArray[np.float64]:
-    """Mean absolute difference in luminance (0 to 1) to the frame before, (F,); 0 for the first."""
+    """Mean absolute difference in luminance (0 to 1) to the frame before, (F,); 0 for the first of a stretch."""
     change = np.zeros(session.n_frames)
-    differs = np.flatnonzero(session.content[1:] != session.content[:-1]) + 1
-    for first in range(0, len(differs), _ROWS_AT_ONCE):
-        rows = differs[first : first + _ROWS_AT_ONCE]
+    follows = session.segment[1:] == session.segment[:-1]
+    differs = np.flatnonzero(follows & (session.content[1:] != session.content[:-1])) + 1
+    at_once = max(1, _PIXELS_AT_ONCE // (store.height * store.width))
+    for first in range(0, len(differs), at_once):
+        rows = differs[first : first + at_once]
         here, before = (store.stimulus[session.stimulus_row[each]].astype(np.int16) for each in (rows, rows - 1))
         change[rows] = np.abs(here - before).mean((1, 2)) / 255.0
     return change
