@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.attribution.clustering import standardised
+from nwb_mivae.attribution.null_tests import against_draws
 from nwb_mivae.clips import evenly
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _Integers = npt.NDArray[np.int64]
 _CLIPS_COMPARED, _SHOWINGS_COMPARED = 64, 8
 #: Of each group, cells that are compared at most.
 _CELLS_COMPARED = 256
+#: Squared length below which a sum of showings is nothing but rounding.
+_NO_LENGTH = 1e-6
 
 
 class Discrimination(NamedTuple):
@@ -34,7 +37,7 @@ class Discrimination(NamedTuple):
     similarity : ndarray of float64, (C,)
         Of two showings of a clip (cosine of standardised activity), less that of showings of different clips.
     accuracy : ndarray of float64, (C,)
-        Share of showings whose clip is told: which clip's other showings are most like it.
+        Share of showings whose clip is told: the mean of which clip's other showings is most like it.
     accuracy_of_shuffled, p_value : ndarray of float64, (C,)
         Mean accuracy of as many cells drawn from all groups, and how often it is as far from that mean as the group's.
     chance : float
@@ -80,7 +83,7 @@ def discrimination(
 ) -> Discrimination:
     """Compare showings of clips (:func:`showings`) of so many frames in the activity of groups of cells.
 
-    Showings are told by those that they are not part of, so that nothing is fitted to what is judged. Cells are
+    Showings are told by means that they are not part of, so that nothing is fitted to what is judged. Cells are
     shuffled among the groups, whose sizes stay.
     """
     clip = np.repeat(np.arange(len(shown)), [len(starts) for starts in shown])
@@ -91,9 +94,11 @@ def discrimination(
         return Discrimination(nothing, nothing, nothing, nothing, np.nan)
     some = [np.sort(random.permutation(cells)[:_CELLS_COMPARED]) for cells in groups]
     rows = (np.concatenate(shown)[:, None] + np.arange(frames)).ravel()
-    activity = stored.neural[np.ix_(rows, np.concatenate(some))].astype(np.float64)
-    by_cell = standardised(activity.T).reshape(activity.shape[1], len(clip), frames).astype(np.float32)
     borders = np.cumsum([0, *map(len, some)])
+    by_cell = np.empty((int(borders[-1]), len(clip), frames), dtype=np.float32)
+    for first, cells in zip(borders.tolist(), some, strict=False):
+        activity = stored.neural[np.ix_(rows, cells)].astype(np.float64)
+        by_cell[first : first + len(cells)] = standardised(activity.T).reshape(len(cells), len(clip), frames)
     places = [np.arange(first, end) for first, end in pairwise(borders.tolist())]
     similarity, accuracy = nothing.copy(), nothing.copy()
     for number, cells in enumerate(places):
@@ -107,9 +112,7 @@ def discrimination(
     for shuffle in range(shuffles):
         order = random.permutation(len(by_cell))
         by_shuffle[shuffle] = [_accuracy(_alike(by_cell[order[cells]]), clip) for cells in places]
-    mean = by_shuffle.mean(0)
-    further = np.abs(by_shuffle - mean) >= np.abs(accuracy - mean) - 1e-12
-    return Discrimination(similarity, accuracy, mean, (1 + further.sum(0)) / (shuffles + 1), chance)
+    return Discrimination(similarity, accuracy, by_shuffle.mean(0), against_draws(accuracy, by_shuffle), chance)
 
 
 def _alike(by_cell: npt.NDArray[np.float32]) -> _Array:
@@ -121,10 +124,18 @@ def _alike(by_cell: npt.NDArray[np.float32]) -> _Array:
 
 
 def _accuracy(alike: _Array, clip: _Integers) -> float:
-    """Share of the showings of repeated clips that are most like the other showings of their own clip."""
+    """Share of the showings of repeated clips that are most like the mean of the other showings of their own clip.
+
+    Cosines with means, not means of cosines: these vary more where a mean is of fewer showings, as that of a showing's
+    own clip without itself is, and noise would be told more often than by chance.
+    """
     member = np.eye(clip.max() + 1)[clip]
     repeated = member.sum(0) > 1
-    others = member.sum(0) - member
-    similarity = (alike @ member - alike.diagonal()[:, None] * member) / np.maximum(others, 1)
-    told = similarity[:, repeated].argmax(1) == np.cumsum(repeated)[clip] - 1
+    itself = alike.diagonal()[:, None] * member
+    products = alike @ member
+    # Squares of the lengths of the sums of showings, without the one that is told.
+    squares = (member * products).sum(0) - 2 * products * member + itself
+    known = squares > _NO_LENGTH
+    cosine = np.where(known, (products - itself) / np.sqrt(np.where(known, squares, 1.0)), 0.0)
+    told = cosine[:, repeated].argmax(1) == np.cumsum(repeated)[clip] - 1
     return float(told[repeated[clip]].mean())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NULLS", "NullTest", "against_other_clips", "against_shifts", "holm"]
+__all__ = ["NULLS", "NullTest", "against_draws", "against_other_clips", "against_shifts", "holm"]
 
 _Array = npt.NDArray[np.float64]
 
@@ -63,6 +63,23 @@ def against_shifts(
     by_clip = observed - expected
     interval = _interval(by_clip, confidence, random)
     return NullTest(float(by_clip.mean()), interval, p_value, by_clip, np.percentile(by_shift, _PERCENTILES))
+
+
+def against_draws(observed: _Array, drawn: _Array) -> _Array:
+    """How often a figure drawn under the null is as far from the mean as the observed one, (C,).
+
+    What was observed is one of the draws, of which the mean is taken as well: all are alike under the null, so that
+    the p-value is exact however few they are.
+
+    Parameters
+    ----------
+    observed : ndarray of float64, (C,)
+        Different figures; the p-value of one that is NaN is NaN.
+    drawn : ndarray of float64, (draws, C)
+    """
+    every = np.concatenate([observed[None], drawn])
+    away = np.abs(every - every.mean(0))
+    return np.where(np.isfinite(observed), (away >= away[0] - 1e-12).mean(0), np.nan)
 
 
 def against_other_clips(

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest
 
 from nwb_mivae.attribution.association import rank_maps, shifted_correlation
-from nwb_mivae.attribution.null_tests import against_other_clips, against_shifts, holm
+from nwb_mivae.attribution.null_tests import against_draws, against_other_clips, against_shifts, holm
 
 CLIPS, H, W = 6, 14, 20
 SESSIONS = 200
@@ -127,3 +127,14 @@ def test_the_null_is_in_the_unit_of_the_effect_and_its_tail_is_the_p_value() -> 
     shifted = random.standard_normal(1000) + 3
     spatial = against_shifts(shifted[:1], shifted[:1] * 0 + 3, shifted, confidence=0.95, random=random)
     np.testing.assert_allclose(spatial.null[[0, 50, 100]], np.percentile(shifted, [0, 50, 100]) - shifted.mean())
+
+
+def test_p_values_against_draws_are_exact_on_both_sides_and_unknown_where_the_figure_is() -> None:
+    random = np.random.default_rng(10)
+    p_values = np.concatenate([against_draws(random.random(50), random.random((19, 50))) for _ in range(200)])
+    for level in (0.05, 0.1, 0.25, 0.5):
+        assert (p_values <= level + 1e-9).mean() == pytest.approx(level, abs=0.01)
+    drawn = random.standard_normal((99, 3))
+    np.testing.assert_allclose(against_draws(np.array([9.0, -9.0, np.nan]), drawn), [0.01, 0.01, np.nan])
+    # All are equal: a draw is as far as what was observed.
+    np.testing.assert_array_equal(against_draws(np.ones(2), np.ones((99, 2))), 1.0)
