@@ -26,6 +26,8 @@ __all__ = ["ONSET_METHOD", "OnsetCourses", "onset_courses"]
 #: What subpopulations found from such time courses say they are by.
 ONSET_METHOD = "gradient_x_input around onsets"
 
+#: How often activity, or maps of it, are in memory at once.
+_COPIES = 5
 #: Onsets below which there is nothing to halve.
 _LEAST_ONSETS = 8
 #: Onsets after a uniform field, above which no others are taken.
@@ -113,13 +115,18 @@ def onset_courses(
     from_rest = whole[model.store.blank_content[stored.content[whole - 1]]]
     if len(from_rest) >= _ENOUGH_FROM_REST:
         whole = from_rest
-    per_onset = 2 * 4 * stored.n_cells * len(inner) * frames
+    per_onset = _COPIES * 4 * stored.n_cells * len(inner) * frames
     fitting = max(_LEAST_ONSETS, int(settings.memory * 2**20 // per_onset))
     taken = evenly(whole, min(settings.onsets or len(whole), fitting))
     starts = (taken[:, None] + inner - edge).ravel()
     # How far a cell's activity above rest moves the latents, whatever the direction.
     by = AttributionConfiguration(
-        methods=("gradient_x_input",), of=of, to=("neurons",), quantity="mean", baseline="rest"
+        methods=("gradient_x_input",),
+        of=of,
+        to=("neurons",),
+        quantity="mean",
+        baseline="rest",
+        memory=settings.memory,
     )
     found = attribute_clips(model, session, starts, by, n_available=len(whole), progress=progress)
     maps = found.maps("gradient_x_input").reshape(len(taken), len(inner), frames, -1)
