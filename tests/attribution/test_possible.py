@@ -30,7 +30,7 @@ def _attribution(*methods: str, cells: int = 3, pixels: int = 4) -> SessionAttri
     [
         (("score", "fisher", "occlusion"), "", ""),
         (("score",), "", "from fisher, and latents were traced by score "),
-        (("gradient", "occlusion"), "from fisher or score, and latents were traced by gradient, occlusion ", "fisher"),
+        (("gradient", "occlusion"), "", "from fisher, and latents were traced by gradient, occlusion "),
     ],
 )
 def test_methods_that_are_missing_are_named(methods: tuple[str, ...], subpopulations: str, regions: str) -> None:
