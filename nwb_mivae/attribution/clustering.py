@@ -96,7 +96,7 @@ def cluster(
         Largest number of groups.
     random : Generator
     number : int, optional
-        Give so many groups, stable or not.
+        Give so many groups, stable or not; fewer where there are fewer different time courses.
     """
     if number is not None:
         return _divide(courses, halves, min(number, len(courses)), random, whatever=True)
@@ -197,7 +197,9 @@ def _by_number(
     summary: Callable[..., _Array], figures: list[list[tuple[float, float]]], numbers: Sequence[int]
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Mean or deviation over splits of both figures, by number of groups."""
-    values = summary(figures, axis=0) if figures else np.empty((0, 2))
+    if not figures:
+        return {}, {}
+    values = summary(figures, axis=0)
     one, other = ({number: float(value) for number, value in zip(numbers, column, strict=True)} for column in values.T)
     return one, other
 

@@ -13,7 +13,14 @@ from nwb_mivae.attribution.clustering import Clustering, adjusted_rand_index, cl
 BINS, CLIPS = 16, 40
 
 
-def _clustered(base: npt.NDArray[np.float64], *, noise: float = 1.0, seed: int = 0, most: int = 6) -> Clustering:
+def _clustered(
+    base: npt.NDArray[np.float64],
+    *,
+    noise: float = 1.0,
+    seed: int = 0,
+    most: int = 6,
+    number: int | None = None,
+) -> Clustering:
     """Groups of cells with courses ``base`` (N, BINS) that noise is added to anew in every clip."""
     random = np.random.default_rng(seed)
     clips = base + noise * random.standard_normal((CLIPS, *base.shape))
@@ -21,7 +28,7 @@ def _clustered(base: npt.NDArray[np.float64], *, noise: float = 1.0, seed: int =
     for _ in range(6):
         order = random.permutation(CLIPS)
         halves.append(tuple(standardised(clips[part].mean(0)) for part in (order[::2], order[1::2])))
-    return cluster(standardised(clips.mean(0)), halves, most=most, random=random)  # type: ignore[arg-type]
+    return cluster(standardised(clips.mean(0)), halves, most=most, random=random, number=number)  # type: ignore[arg-type]
 
 
 def _peaks(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -90,6 +97,72 @@ def test_more_cells_than_are_compared_are_all_grouped() -> None:
     found = _clustered(_peaks((truth + 0.5) / 3), most=4)
     assert len(found.labels) == 1300
     assert adjusted_rand_index(truth, found.labels) > 0.95
+
+
+def _nested(cells: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Two groups that peak near to one another, and one far away."""
+    truth = np.arange(cells) % 3
+    return truth, 3 * _peaks(np.array([0.2, 0.32, 0.85]))[truth]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_that_lie_close_to_one_another_are_found_by_dividing_further(seed: int) -> None:
+    truth, base = _nested(150)
+    found = _clustered(base, seed=seed)
+    assert adjusted_rand_index(truth, found.labels) > 0.9
+    assert found.group_stability.shape == (3,)
+    assert (found.group_stability > 0.8).all()
+    assert (np.diff(np.bincount(found.labels)) <= 0).all()
+
+
+def test_groups_within_groups_are_divided_as_far_as_they_go_and_no_more_than_allowed() -> None:
+    # Two far apart, of two near to one another each: the first division is in two.
+    truth = np.arange(200) % 4
+    base = 4 * _peaks(np.array([0.2, 0.28, 0.75, 0.83]))[truth]
+    found = _clustered(base, noise=0.5)
+    assert (found.first_division, found.divided_again) == (2, 2)
+    assert adjusted_rand_index(truth, found.labels) > 0.95
+    assert (found.group_stability > 0.9).all()
+    for most, number in ((1, 1), (2, 2), (3, 3)):
+        assert _clustered(base, noise=0.5, most=most).labels.max() + 1 == number
+
+
+def test_a_cell_that_is_like_no_other_makes_no_group() -> None:
+    base = np.repeat(_peaks(np.array([0.3])), 60, axis=0)
+    base[7] = 3 * _peaks(np.array([0.8]))
+    assert (_clustered(base).labels == 0).all()
+    # Beside two groups it belongs to one of them.
+    truth = np.arange(60) % 2
+    base = _peaks(np.array([0.2, 0.8]))[truth]
+    base[7] = 3 * _peaks(np.array([0.5]))
+    found = _clustered(base)
+    assert found.labels.max() == 1
+    assert adjusted_rand_index(np.delete(truth, 7), np.delete(found.labels, 7)) > 0.9
+
+
+@pytest.mark.parametrize("cells", [12, 90, 700])
+@pytest.mark.parametrize("number", [1, 2, 5, 10])
+def test_as_many_groups_as_are_asked_for_are_given(cells: int, number: int) -> None:
+    found = _clustered(_nested(cells)[1], number=number)
+    assert len(np.unique(found.labels)) == found.labels.max() + 1 == number
+    assert found.group_stability.shape == (number,)
+    assert (np.diff(np.bincount(found.labels)) <= 0).all()
+    assert found.divided_again == 0
+    assert list(found.stability) == ([number] if number > 1 else [])
+
+
+def test_as_many_groups_as_are_asked_for_are_given_without_halves_and_never_more_than_cells() -> None:
+    random = np.random.default_rng(0)
+    courses = standardised(_nested(30)[1] + 0.3 * random.standard_normal((30, BINS)))
+    found = cluster(courses, [], most=8, random=random, number=3)
+    np.testing.assert_array_equal(np.bincount(found.labels), [10, 10, 10])
+    assert np.isnan(found.group_stability).all()
+    assert found.stability == found.separation == found.cloud_separation == {}
+    assert cluster(courses[:4], [], most=8, random=random, number=9).labels.tolist() == [0, 1, 2, 3]
+    assert cluster(courses[:1], [], most=8, random=random, number=9).labels.tolist() == [0]
+    # Cells that are the same cannot be told apart.
+    same = np.repeat(courses[:2], 5, axis=0)
+    assert len(np.unique(cluster(same, [(same, same)], most=8, random=random, number=3).labels)) == 2
 
 
 _labels = st.lists(st.integers(0, 3), min_size=2, max_size=30)
