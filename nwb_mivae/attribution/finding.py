@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nwb_mivae.attribution.clustering import Clustering, cluster, silhouettes
 from nwb_mivae.attribution.configuration import SubpopulationConfiguration
 from nwb_mivae.attribution.discrimination import discrimination, showings
+from nwb_mivae.attribution.null_tests import against_draws
 from nwb_mivae.attribution.onset_courses import ONSET_METHOD
 from nwb_mivae.attribution.subpopulations import SessionSubpopulations
 from nwb_mivae.attribution.time_courses import TimeCourses, discoveries, locked_to_onsets
@@ -40,11 +41,13 @@ _STATISTICS = {
     "to the next subpopulation; NaN where there is one subpopulation",
     "reliability": "correlation of a cell's time courses over two halves of the {epochs}, mean over its cells and over "
     "ways to halve; NaN where there are too few {epochs}",
-    "sustained": "mean attribution in the last third of the time course as a share of its peak, both less what it was "
-    "before the onset: about 1 sustained, about 0 transient, negative below what it was before; NaN within clips",
-    "latency": "seconds from the onset until the attribution has gone half the way to its peak; NaN within clips",
+    "sustained": "mean attribution in the last third of the time after the onset as a share of its peak, both less "
+    "what it was before: about 1 sustained, about 0 transient, negative below what it was before; NaN where it falls "
+    "more than it rises",
+    "latency": "seconds from the onset until the attribution has gone half the way to its peak; NaN where it falls "
+    "more than it rises",
     "edge_preference": "mean rise of the attribution after onsets with strong edges less that after others, over the "
-    "sum of both sizes, -1 to 1; NaN where there are too few of either, and within clips",
+    "sum of both sizes, -1 to 1; NaN where there are too few of either, or where it falls more than it rises",
     "discrimination": "similarity (cosine of standardised activity) of its cells in two showings of a clip, less that "
     "in showings of different clips: 0 where activity tells no stimuli apart; NaN where the session shows none again",
     "decoding": "share of showings whose clip is told by its cells' activity from that in the other showings; NaN "
@@ -74,9 +77,10 @@ def find_subpopulations(
     A cell's time course is its attribution at each frame, as a magnitude, averaged over onsets (those with strong edges
     and those with weak ones apart) or clips, and standardised, so that only its form counts. Around onsets, cells whose
     attribution does not follow them (:func:`~nwb_mivae.attribution.time_courses.locked_to_onsets`) belong to no
-    subpopulation. How many groups there are is decided by whether other clips give them again, against cells without
-    groups; where they do not, all cells are one subpopulation, and the settings say why. Showings of one stimulus stay
-    in one half, so that no group comes again only because its clips do.
+    subpopulation; no p-value is below one in ``shuffles + 1``, so that with the default settings none is said to follow
+    them unless about a tenth of all cells does. How many groups there are is decided by whether other clips give them
+    again, against cells without groups; where they do not, all cells are one subpopulation, and the settings say why.
+    Showings of one stimulus stay in one half, so that no group comes again only because its clips do.
 
     What is found is about the model's use of cells, not a cell type; and where cells differ by degrees, borders between
     groups are where the number of groups puts them: the silhouettes tell how sharp they are.
@@ -102,14 +106,17 @@ def find_subpopulations(
     Raises
     ------
     AttributionError
-        If the attribution is of another session, has no neurons, or lacks the configured method.
+        If the attribution or the onsets are of another session, or the attribution has no neurons or lacks the
+        configured method.
     """
     settings = configuration or SubpopulationConfiguration()
     random = np.random.default_rng(seed)
-    if around_onsets is not None and around_onsets.session != attribution.session:
+    if around_onsets is not None and (
+        around_onsets.session != attribution.session or around_onsets.values.shape[2] != stored.n_cells
+    ):
         raise AttributionError(
-            f"onsets of {around_onsets.session!r}",
-            expected=f"those of {attribution.session!r}",
+            f"onsets of {around_onsets.session!r} with {around_onsets.values.shape[2]} cells",
+            expected=f"those of {attribution.session!r} with {stored.n_cells}",
             remedy="give the onset courses of this session, or none",
             object_path=attribution.session,
         )
@@ -193,7 +200,7 @@ def find_subpopulations(
             "silhouette": _json_able(found.separation),
             "silhouette_of_one_cloud": _json_able(found.cloud_separation),
             "groups_divided_again": found.divided_again,
-            "finding": _finding(found, settings, around_onsets, locked, varying, halves, epochs, where),
+            "finding": _finding(found, settings, around_onsets, locked, bool(varying.any()), bool(halves)),
         },
         weights_sha256=attribution.weights_sha256,
     )
@@ -238,7 +245,7 @@ def _within_clips(
 
 
 class _Rise(NamedTuple):
-    """How a mean time course (kinds, B) rises after onsets; NaN where it does not."""
+    """How a mean time course (kinds, B) rises after onsets; NaN where it falls more than it rises."""
 
     sustained: float
     latency: float
@@ -252,7 +259,7 @@ class _Rise(NamedTuple):
         rest = strength[:, before].mean(1) if before.any() else strength[:, after[0]]
         rise = mean[after] - rest.mean()
         peak = int(rise.argmax())
-        if rise[peak] <= 0:
+        if rise[peak] <= max(0.0, -float(rise.min())):
             return cls(math.nan, math.nan, math.nan)
         late = rise[-max(1, len(rise) // 3) :].mean()
         half = int(np.flatnonzero(rise[: peak + 1] >= rise[peak] / 2)[0])
@@ -280,9 +287,7 @@ def _spread(
     drawn = np.array(
         [[spread_of(each) for each in np.split(random.permutation(everywhere), borders)] for _ in range(shuffles)]
     )
-    further = np.abs(drawn - drawn.mean(0)) >= np.abs(observed - drawn.mean(0)) - 1e-12
-    p_value = (1 + further.sum(0)) / (shuffles + 1)
-    return observed, np.where(np.isfinite(observed), p_value, np.nan)
+    return observed, against_draws(observed, drawn)
 
 
 def _mean_of_known(values: npt.NDArray[Any]) -> float:
@@ -300,22 +305,20 @@ def _finding(
     settings: SubpopulationConfiguration,
     around_onsets: OnsetCourses | None,
     locked: npt.NDArray[np.bool_] | None,
-    varying: npt.NDArray[np.bool_],
-    halves: Sequence[Any],
-    epochs: str,
-    where: str,
+    varying: bool,
+    enough: bool,
 ) -> str:
     """What was found, in words."""
-    words = [_division(found, settings, bool(varying.any()), bool(halves), epochs, where)]
-    if locked is not None:
-        words.append(
-            f"Time courses are those around {len(getattr(around_onsets, 'row', ()))} onsets of the stimulus; the "
-            f"attribution to {int(locked.sum())} of {len(locked)} cells follows them, the others belong to no "
-            "subpopulation."
-        )
-    elif around_onsets is not None:
-        words.append("No cell's attribution follows the onsets of the stimulus, so clips were compared.")
-    return " ".join(words)
+    if around_onsets is None:
+        return _division(found, settings, varying, enough, "clips", "within a clip")
+    if locked is None:
+        division = _division(found, settings, varying, enough, "clips", "within a clip")
+        return f"{division} No cell's attribution follows the onsets of the stimulus, so clips were compared."
+    division = _division(found, settings, varying, enough, "onsets", "around onsets of the stimulus")
+    return (
+        f"{division} Time courses are those around {len(around_onsets.row)} onsets of the stimulus; the attribution to "
+        f"{int(locked.sum())} of {len(locked)} cells follows them, the others belong to no subpopulation."
+    )
 
 
 def _division(
@@ -325,7 +328,10 @@ def _division(
     if settings.number is not None:
         stable = [value for value in found.stability.values() if math.isfinite(value)]
         agreement = f" (adjusted Rand index of halves of the {epochs} {stable[0]:.2f})" if stable else ""
-        return f"{number} subpopulations, as many as were asked for{agreement}; whether there are so many is not said."
+        groups = "One subpopulation" if number == 1 else f"{number} subpopulations"
+        if number < settings.number:
+            return f"{groups}, for the {settings.number} that were asked for: there are too few different time courses."
+        return f"{groups}, as many as were asked for{agreement}; whether there are so many is not said."
     if number > 1:
         first = found.first_division
         return (
