@@ -20,7 +20,9 @@ FRAMES, CELLS, CLIPS, TIMES = 8, 40, 10, 4
 def template(tmp_path_factory: pytest.TempPathFactory) -> StoredSession:
     """Of which tests change activity and what is shown: ten clips, four times each, in blocks."""
     path = tmp_path_factory.mktemp("stores") / "store"
-    store = make_store(path, sessions=1, cells=(CELLS,), movie_frames=FRAMES, repeats=TIMES, seconds=1, height=9, width=16)
+    store = make_store(
+        path, sessions=1, cells=(CELLS,), movie_frames=FRAMES, repeats=TIMES, seconds=1, height=9, width=16
+    )
     session = store.sessions["session-0"]
     content = np.tile(np.arange(CLIPS * FRAMES), TIMES)
     assert session.n_frames == len(content)

@@ -170,8 +170,10 @@ def test_more_cells_than_are_taken_at_once_have_the_same_p_values(monkeypatch: p
 def test_discoveries_are_those_of_benjamini_and_hochberg() -> None:
     # Their own example (1995, section 4.1): the first four of fifteen are rejected at 0.05.
     p_values = np.array(
-        [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
-        + [0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0]
+        [
+            *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344),
+            *(0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0),
+        ]
     )
     order = np.random.default_rng(0).permutation(15)
     np.testing.assert_array_equal(discoveries(p_values[order], 0.05), order < 4)
@@ -182,4 +184,8 @@ def test_discoveries_are_those_of_benjamini_and_hochberg() -> None:
         mixed = np.concatenate([random.random(60), random.random(40) ** 4])
         np.testing.assert_array_equal(discoveries(mixed, rate), false_discovery_control(mixed) <= rate)
     assert not discoveries(np.full(5, 0.5), 0.05).any()
+    # The least p-value of 199 shuffles is small enough for more than a tenth of all cells alone.
+    for number in (9, 11):
+        smallest = np.where(np.arange(100) < number, 1 / 200, 1.0)
+        assert discoveries(smallest, 0.05).sum() == (0 if number < 10 else number)
     assert discoveries(np.zeros(0), 0.05).shape == (0,)
