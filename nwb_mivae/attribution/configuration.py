@@ -136,7 +136,7 @@ class SubpopulationConfiguration(Configuration):
     splits
         In how many ways onsets or clips are halved to see whether the same subpopulations come again.
     shuffles
-        How often cells are shuffled for the nulls: onsets of each cell by time, and members of subpopulations.
+        How many draws the nulls have: courses around onsets mirrored, and members of subpopulations shuffled.
     false_discovery_rate
         Share of cells without a time course around onsets that may be taken for cells with one.
     """
