@@ -138,7 +138,7 @@ class SubpopulationConfiguration(Configuration):
     shuffles
         How many draws the nulls have: courses around onsets mirrored, and members of subpopulations shuffled.
     false_discovery_rate
-        Share of cells without a time course around onsets that may be taken for cells with one.
+        Of the cells that are said to follow onsets, the share that may be expected not to.
     """
 
     around_onsets: bool = True
