@@ -136,7 +136,8 @@ class SubpopulationConfiguration(Configuration):
     splits
         In how many ways onsets or clips are halved to see whether the same subpopulations come again.
     shuffles
-        How many draws the nulls have: courses around onsets mirrored, and members of subpopulations shuffled.
+        How many draws the nulls have: members of subpopulations are shuffled so many times, courses around onsets
+        mirrored ten times as many.
     false_discovery_rate
         Of the cells that are said to follow onsets, the share that may be expected not to.
     """

@@ -30,6 +30,10 @@ __all__ = ["find_subpopulations"]
 _Array = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
 
+#: Draws for each of the null of groups: a correction for all cells asks for smaller p-values than one for few groups.
+_DRAWS_FOR_CELLS = 10
+#: Cells that must follow onsets, or clips are compared.
+_LEAST_CELLS = 5
 _METHOD = (
     "k-means, begun from Ward's method, of each cell's mean time course {where}, standardised; divided as long as "
     "halves of the {epochs} give the same groups, and clearer ones than one cloud of cells would"
@@ -125,9 +129,9 @@ def find_subpopulations(
     courses, locked = _within_clips(attribution, maps, contents), None
     if around_onsets is not None:
         of_onsets = TimeCourses.around_onsets(around_onsets)
-        p_values = locked_to_onsets(of_onsets, shuffles=settings.shuffles, random=random)
+        p_values = locked_to_onsets(of_onsets, shuffles=_DRAWS_FOR_CELLS * settings.shuffles, random=random)
         follows = discoveries(p_values, settings.false_discovery_rate)
-        if follows.any():
+        if follows.sum() >= _LEAST_CELLS:
             courses, locked, method = of_onsets, follows, ONSET_METHOD
     varying = np.asarray(courses.form().any(axis=1), dtype=np.bool_)
     if locked is not None:
@@ -313,7 +317,10 @@ def _finding(
         return _division(found, settings, varying, enough, "clips", "within a clip")
     if locked is None:
         division = _division(found, settings, varying, enough, "clips", "within a clip")
-        return f"{division} No cell's attribution follows the onsets of the stimulus, so clips were compared."
+        return (
+            f"{division} The attribution to fewer than {_LEAST_CELLS} cells follows the onsets of the stimulus, so clips "
+            "were compared."
+        )
     division = _division(found, settings, varying, enough, "onsets", "around onsets of the stimulus")
     return (
         f"{division} Time courses are those around {len(around_onsets.row)} onsets of the stimulus; the attribution to "

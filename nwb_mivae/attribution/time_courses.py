@@ -20,6 +20,7 @@ _Integers = npt.NDArray[np.int64]
 
 #: Different things shown, below which halves are no samples of stimuli.
 _LEAST_DIFFERENT = 4
+_DRAWS_AT_ONCE = 200
 _CELLS_AT_ONCE = 128
 #: Share by which equal sums may differ.
 _ROUNDING = 1e-9
@@ -100,7 +101,7 @@ def locked_to_onsets(courses: TimeCourses, *, shuffles: int, random: np.random.G
     a course's own shape, so that slow changes that ignore onsets are not taken for a response; turning courses in time
     would break them. The observed one is among the draws, so that p is at least one in ``shuffles + 1``.
     """
-    n_onsets, n_frames, n_cells = courses.values.shape
+    n_onsets, _, n_cells = courses.values.shape
     signs = np.ones((shuffles + 1, n_onsets))
     # The first draw is what was observed.
     signs[1:] = random.choice([-1.0, 1.0], (shuffles, n_onsets))
@@ -110,13 +111,20 @@ def locked_to_onsets(courses: TimeCourses, *, shuffles: int, random: np.random.G
         cells = slice(first, first + _CELLS_AT_ONCE)
         roots = np.sqrt(np.abs(courses.values[:, :, cells], dtype=np.float64))
         roots -= roots.mean(1, keepdims=True)
-        varies = np.zeros((shuffles + 1, roots.shape[2]))
-        for onsets in kinds:
-            means = signs[:, onsets] @ roots[onsets].reshape(len(onsets), -1) / len(onsets)
-            varies += len(onsets) * np.square(means).reshape(shuffles + 1, n_frames, -1).mean(1)
-        # Draws that mirror all or none are equal but for rounding.
-        p_value[cells] = (varies >= varies[0] * (1 - _ROUNDING)).mean(0)
-    return p_value
+        observed = _varies(roots, signs[:1], kinds)[0]
+        for draws in np.split(signs, range(_DRAWS_AT_ONCE, len(signs), _DRAWS_AT_ONCE)):
+            # Draws that mirror all or none are equal but for rounding.
+            p_value[cells] += (_varies(roots, draws, kinds) >= observed * (1 - _ROUNDING)).sum(0)
+    return p_value / len(signs)
+
+
+def _varies(roots: _Array, signs: _Array, kinds: list[_Integers]) -> _Array:
+    """How much the mean over onsets of courses (E, B, N), each times its sign (S, E), varies over time: (S, N)."""
+    total = np.zeros((len(signs), roots.shape[2]))
+    for onsets in kinds:
+        means = signs[:, onsets] @ roots[onsets].reshape(len(onsets), -1) / len(onsets)
+        total += len(onsets) * np.square(means).reshape(len(signs), roots.shape[1], -1).mean(1)
+    return total
 
 
 def discoveries(p_values: _Array, rate: float) -> npt.NDArray[np.bool_]:

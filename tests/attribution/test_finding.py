@@ -417,7 +417,7 @@ def test_where_no_cell_follows_onsets_clips_are_compared_and_it_is_said(stored: 
     assert "sustained" not in found.statistics
     assert found.settings["finding"].startswith("3 subpopulations: halves of the clips")
     assert found.settings["finding"].endswith(
-        "No cell's attribution follows the onsets of the stimulus, so clips were compared."
+        "The attribution to fewer than 5 cells follows the onsets of the stimulus, so clips were compared."
     )
     assert found.settings["cells_that_follow_onsets"] is None
 

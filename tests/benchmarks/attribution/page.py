@@ -88,9 +88,9 @@ def _introduction(results: Results, scale: str) -> str:
         f"{size['cells'][1]} cells, frames of {size['height']} x {size['width']} pixels, half of the movies flashes of "
         f"{size['flash_seconds']:g} s, seed of the simulation {simulation['seed']}. Planted: which cells no stimulus "
         "drives (the model is never told), three subpopulations of visual cells (transient, sustained, luminance), and "
-        f"the part of the frame that cells look at (columns {left:g} to {right:g}, rows {upper:g} to {lower:g} of it). The first "
-        f"{size['trained']} animals are trained on, the last {size['held_out']} held out and judged. Digest of the "
-        f"arrays {', '.join(digests)}.",
+        f"the part of the frame that cells look at (columns {left:g} to {right:g}, rows {upper:g} to {lower:g} of "
+        f"it). The first {size['trained']} animals are trained on, the last {size['held_out']} held out and judged. "
+        f"Digest of the arrays {', '.join(digests)}.",
         f"* **Training**: default model, {size['steps']} steps, seeds {', '.join(map(str, seeds))}; "
         + ("mean ± standard deviation over them." if len(seeds) > 1 else "**one seed**."),
         f"* **Test**: clips of {size['clip_frames']} frames"
