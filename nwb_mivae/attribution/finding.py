@@ -318,8 +318,8 @@ def _finding(
     if locked is None:
         division = _division(found, settings, varying, enough, "clips", "within a clip")
         return (
-            f"{division} The attribution to fewer than {_LEAST_CELLS} cells follows the onsets of the stimulus, so clips "
-            "were compared."
+            f"{division} The attribution to fewer than {_LEAST_CELLS} cells follows the onsets of the stimulus, so "
+            "clips were compared."
         )
     division = _division(found, settings, varying, enough, "onsets", "around onsets of the stimulus")
     return (
