@@ -364,8 +364,7 @@ class MiVAE:
         latents : SessionLatents, optional
             From :meth:`latents`; computed where left out.
         attribution : SessionAttribution, optional
-            From :meth:`attribute`. Its subpopulations are found and written with it, where it has neurons and
-            ``fisher`` or ``score``.
+            From :meth:`attribute`. Its subpopulations are found and written with it, where it has neurons.
         evaluation : Evaluation, optional
             From :meth:`evaluate`.
         form, backend, name, overwrite
@@ -403,8 +402,18 @@ class MiVAE:
             (source,) = files
         subpopulations = None
         if attribution is not None and not why_no_subpopulations(attribution):
-            around_onsets = onset_courses(self, session, of=attribution.block, progress=progress)
-            subpopulations = find_subpopulations(attribution, stored, around_onsets=around_onsets)
+            known = attribution.settings.get("configuration", {})
+            around_onsets = onset_courses(
+                self,
+                session,
+                of=attribution.block,
+                latents=known.get("latents"),
+                context=known.get("context", True),
+                progress=progress,
+            )
+            subpopulations = find_subpopulations(
+                attribution, stored, around_onsets=around_onsets, seed=attribution.settings.get("seed", 0)
+            )
         return annotate(
             source,
             out,

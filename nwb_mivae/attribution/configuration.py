@@ -66,7 +66,8 @@ class AttributionConfiguration(Configuration):
         Whether neurons are read with the context of the animal's own recording, as latents are by default.
     probes
         Random probes of the Jacobian per latent for ``fisher``; the result states their error. Null computes it
-        exactly, at the cost of two vector-Jacobian products per frame and latent.
+        exactly: at the cost of a few matrix products for the default designs, of two vector-Jacobian products per frame
+        and latent for other designs, for some ``latents`` only, and with ``by_latent``.
     memory
         Mebibytes that may be used at once, about, beside the module, the context and the maps: what is done together
         follows from it. No figure depends on it, beyond rounding: the probes drawn depend on the seed and the clip.
@@ -91,6 +92,14 @@ class AttributionConfiguration(Configuration):
     memory: float = Field(default=1024.0, gt=0)
     clips_at_once: int | None = Field(default=None, ge=1)
     vectors_at_once: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _check_repeats(self) -> Self:
+        for name in ("methods", "to", "latents"):
+            given = getattr(self, name) or ()
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name} names something twice: {', '.join(map(str, given))}; name each once")
+        return self
 
     @model_validator(mode="after")
     def _check_private(self) -> Self:

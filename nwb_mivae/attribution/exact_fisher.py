@@ -73,7 +73,7 @@ def exact_fisher_of_neurons(
         return found.shared if latents == "shared" else found.private
 
     vectors = encoding_cost(encode, batch.neural).vectors_at_once(len(batch.neural), memory)
-    return fisher(linearise(encode, batch.neural), probes=None, generators=(), vectors_at_once=vectors)
+    return fisher(linearise(encode, batch.neural), probes=None, vectors_at_once=vectors)
 
 
 def fisher_through_read_in(

@@ -193,6 +193,7 @@ def find_subpopulations(
             "seed": seed,
             "time_courses": where,
             "block": attribution.block,
+            "latents": attribution.latents,
             "clips": len(maps),
             "different_clips": len(np.unique(contents, axis=0)),
             "clips_shown_again": sum(len(starts) > 1 for starts in shown),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,8 @@ def onset_courses(
     session: str,
     *,
     of: BlockName = "shared",
+    latents: Sequence[int] | None = None,
+    context: bool = True,
     configuration: SubpopulationConfiguration | None = None,
     progress: Progress | None = None,
 ) -> OnsetCourses | None:
@@ -90,6 +92,10 @@ def onset_courses(
         Key of the session.
     of : {"shared", "private"}
         Which latents.
+    latents : sequence of int, optional
+        Numbers of some of them; all by default.
+    context : bool
+        Whether cells are read with the context of the animal's own recording.
     configuration : SubpopulationConfiguration, optional
     progress : callable, optional
         Told ``(description, done, total)``.
@@ -123,6 +129,8 @@ def onset_courses(
     by = AttributionConfiguration(
         methods=("gradient_x_input",),
         of=of,
+        latents=None if latents is None else tuple(latents),
+        context=context,
         to=("neurons",),
         quantity="mean",
         baseline="rest",

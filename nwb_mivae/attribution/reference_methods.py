@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nwb_mivae.attribution.quantities import Quantity
-from nwb_mivae.attribution.score import Linearised, latent_gradients, linearise
+from nwb_mivae.attribution.score import Linearised, gradients_of, in_groups, latent_gradients, linearise
 from nwb_mivae.model import Gaussian
 
 __all__ = ["ReferenceMaps", "gradient", "gradient_x_input", "integrated_gradients", "occlusion"]
@@ -111,18 +111,20 @@ def integrated_gradients(
     """
     at_source, at_baseline = encode(source), encode(baseline.expand_as(source))
     n_latents = at_source.mean.shape[-1]
-    average = source.new_zeros(n_latents, *source.shape)
     distance = source - baseline
-    points, weights = np.polynomial.legendre.leggauss(steps)
-    for point, weight in zip(points.tolist(), weights.tolist(), strict=True):
-        on_the_way = linearise(encode, baseline + 0.5 * (1.0 + point) * distance)
-        slopes = quantity.slopes(on_the_way.posterior)
-        for latents, gradients in latent_gradients(on_the_way, *slopes, vectors_at_once=vectors_at_once):
-            average[latents] += 0.5 * weight * gradients
-    contributions = average.mul_(distance)
-    missing = quantity.value(at_source) - quantity.value(at_baseline) - contributions.flatten(2).sum(2).T
+    missing = quantity.value(at_source) - quantity.value(at_baseline)
     collected = _Collected(source, n_latents, adds_up=quantity.adds_up, absolute=False, keep_latents=keep_latents)
-    collected.add(list(range(n_latents)), contributions)
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    # Latents outside, points inside: encoding again is cheaper than the memory of every latent's average.
+    for latents in in_groups(n_latents, vectors_at_once):
+        average = source.new_zeros(len(latents), *source.shape)
+        for point, weight in zip(points.tolist(), weights.tolist(), strict=True):
+            on_the_way = linearise(encode, baseline + 0.5 * (1.0 + point) * distance)
+            slopes = quantity.slopes(on_the_way.posterior)
+            average.add_(gradients_of(on_the_way, *slopes, latents=latents), alpha=0.5 * weight)
+        contributions = average.mul_(distance)
+        missing[:, latents] -= contributions.flatten(2).sum(2).T
+        collected.add(latents, contributions)
     return collected.maps(), missing
 
 

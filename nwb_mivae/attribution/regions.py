@@ -104,7 +104,7 @@ def find_stimulus_regions(
     random = np.random.default_rng(seed)
     for place in np.ndindex(len(KINDS), len(STATISTICS)):
         figures.test(place, shifts, between[place], settings, random)
-    fields = latent_fields(attribution.methods[name].pixels_per_latent)
+    fields = latent_fields(np.abs(attribution.methods[name].pixels_per_latent))
     return SessionStimulusRegions(
         session=attribution.session,
         attribution_method=name,
@@ -125,6 +125,8 @@ def find_stimulus_regions(
         settings={
             "configuration": settings.model_dump(mode="json"),
             "seed": seed,
+            "block": attribution.block,
+            "latents": attribution.latents,
             "clips": len(maps),
             "different_clips": len(showings),
             "different_clips_compared": len(chosen),

@@ -28,7 +28,8 @@ METHODS = ("score", "fisher", "gradient", "gradient_x_input", "integrated_gradie
 #: Methods whose maps say what each element contributes to a quantity, and add up to it.
 CONTRIBUTIONS = ("gradient_x_input", "integrated_gradients", "occlusion")
 
-_MAPS = ("neurons", "neurons_per_latent", "pixels", "pixels_per_latent", "neurons_by_latent", "pixels_by_latent")
+_MAPS = ("neurons", "neurons_per_latent", "pixels", "pixels_per_latent")
+_MAPS_BY_LATENT = ("neurons_by_latent", "pixels_by_latent")
 _FRAMES = ("time", "stop_time", "row", "presentation", "clip")
 
 
@@ -115,6 +116,15 @@ class SessionAttribution:
         private = self.settings.get("configuration", {}).get("of") == "private"
         return "private" if private else "shared"
 
+    @property
+    def latents(self) -> list[int]:
+        """Number in its block of each latent that was traced back: the rows of ``per_latent`` and ``by_latent``."""
+        chosen = self.settings.get("configuration", {}).get("latents")
+        if chosen is not None:
+            return [int(number) for number in chosen]
+        figures = (getattr(each, f"{source}_per_latent") for each in self.methods.values() for source in SOURCES)
+        return list(range(max((len(each) for each in figures if each.size), default=0)))
+
     def maps(self, method: str, to: _Source = "neurons") -> _Maps:
         """The maps of one method, (F, N) to neurons or (F, H, W) to pixels.
 
@@ -134,7 +144,10 @@ class SessionAttribution:
         return np.asarray(getattr(self.methods[method], to))
 
     def per_clip(self, method: str, to: _Source = "neurons") -> Averages:
-        """The maps of one method averaged over each clip's frames: the mean, or without sign the root mean square."""
+        """The maps of one method averaged over each clip's frames.
+
+        Of contributions with a sign the mean, of everything else the root mean square.
+        """
         return self._averages(method, to, self.clip)
 
     def per_presentation(self, method: str, to: _Source = "neurons") -> Averages:
@@ -148,7 +161,8 @@ class SessionAttribution:
 
     def _averages(self, method: str, to: _Source, label: npt.NDArray[np.int64]) -> Averages:
         maps = self.maps(method, to)
-        signed = self.methods[method].signed
+        # Contributions add up; a mean with sign of anything else is next to nothing, whatever it is made of.
+        signed = self.methods[method].signed and method in CONTRIBUTIONS
         labels = np.unique(label[label >= 0])
         values = np.zeros((len(labels), *maps.shape[1:]))
         for place, each in enumerate(labels):
@@ -160,7 +174,7 @@ class SessionAttribution:
         """Write one ``.npz`` file, whole or not at all."""
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _FRAMES}
         for name, method in self.methods.items():
-            parts = {part: getattr(method, part) for part in _MAPS}
+            parts = {part: getattr(method, part) for part in (*_MAPS, *_MAPS_BY_LATENT)}
             arrays |= {f"{name}.{part}": maps for part, maps in parts.items() if maps is not None}
         values = {
             "session": self.session,
@@ -192,7 +206,8 @@ class SessionAttribution:
                     weights_sha256=str(header.get("weights_sha256", "")),
                     methods={
                         name: MethodAttribution(
-                            **{part: arrays.get(f"{name}.{part}") for part in _MAPS},
+                            **{part: arrays[f"{name}.{part}"] for part in _MAPS},
+                            **{part: arrays.get(f"{name}.{part}") for part in _MAPS_BY_LATENT},
                             # Files of earlier versions do not say, and have no other methods.
                             signed=bool(header.get("signed", {"score": True, "fisher": False})[name]),
                         )
@@ -200,7 +215,7 @@ class SessionAttribution:
                     },
                     **{name: arrays[name] for name in _FRAMES},
                 )
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as problem:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as problem:
             raise AttributionError(
                 f"a file that holds no attribution ({problem})",
                 expected="an .npz file written by SessionAttribution.save",

@@ -9,7 +9,8 @@ Clips must be encoded independently of each other: one vector-Jacobian product t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,12 +24,13 @@ from nwb_mivae.model import Gaussian
 __all__ = [
     "FisherMaps",
     "Linearised",
+    "Probes",
     "ScoreMaps",
     "fisher",
+    "gradients_of",
     "in_groups",
     "latent_gradients",
     "linearise",
-    "probe_generators",
     "score",
 ]
 
@@ -67,6 +69,40 @@ class FisherMaps(NamedTuple):
     by_latent: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Probes:
+    """Random signs that probe the Jacobian of B clips; each follows from the seed, the clip, the source and the latent.
+
+    Attributes
+    ----------
+    number : int
+        R, probes of each latent.
+    seed : int
+        Not negative.
+    starts : sequence of int
+        Row of each clip's first frame.
+    source : int
+        Number of what is probed, so that two things that are attributed share no signs.
+    latents : sequence of int, optional
+        Numbers of the posterior's latents in their block, where it has some of them only.
+    """
+
+    number: int
+    seed: int
+    starts: Sequence[int]
+    source: int
+    latents: Sequence[int] | None = None
+
+    def signs(self, latent: int, n_frames: int) -> Tensor:
+        """Signs ``(R, B, 2 * n_frames)`` of one latent of the posterior, on the CPU."""
+        number = latent if self.latents is None else self.latents[latent]
+        drawn = [
+            np.random.default_rng((self.seed, start, self.source, number)).integers(0, 2, (self.number, 2 * n_frames))
+            for start in self.starts
+        ]
+        return torch.from_numpy(2 * np.stack(drawn, axis=1) - 1)
+
+
 def linearise(encode: Callable[[Tensor], Gaussian], source: Tensor) -> Linearised:
     """Encode ``source`` (B, T, *S) once and keep what is needed to differentiate the posterior many times.
 
@@ -94,10 +130,14 @@ def latent_gradients(
 
     Yields some latents and their gradients ``(latents, B, T, *S)``; one vector-Jacobian product for each latent.
     """
-    n_latents = to_mean.shape[-1]
-    for latents in in_groups(n_latents, vectors_at_once):
-        only = one_hot(torch.tensor(latents, device=to_mean.device), n_latents).to(to_mean)[:, None, None]
-        yield latents, linearised.pull_back((to_mean * only, to_log_variance * only))
+    for latents in in_groups(to_mean.shape[-1], vectors_at_once):
+        yield latents, gradients_of(linearised, to_mean, to_log_variance, latents=latents)
+
+
+def gradients_of(linearised: Linearised, to_mean: Tensor, to_log_variance: Tensor, *, latents: list[int]) -> Tensor:
+    """As :func:`latent_gradients`, of these latents together: ``(latents, B, T, *S)``."""
+    only = one_hot(torch.tensor(latents, device=to_mean.device), to_mean.shape[-1]).to(to_mean)[:, None, None]
+    return linearised.pull_back((to_mean * only, to_log_variance * only))
 
 
 def score(linearised: Linearised, estimate: Tensor, *, vectors_at_once: int, keep_latents: bool = False) -> ScoreMaps:
@@ -123,8 +163,7 @@ def score(linearised: Linearised, estimate: Tensor, *, vectors_at_once: int, kee
 def fisher(
     linearised: Linearised,
     *,
-    probes: int | None,
-    generators: Sequence[torch.Generator],
+    probes: Probes | None,
     vectors_at_once: int,
     keep_latents: bool = False,
 ) -> FisherMaps:
@@ -136,12 +175,10 @@ def fisher(
     Parameters
     ----------
     linearised : Linearised
-    probes : int or None
-        None takes every row of the Jacobian: two vector-Jacobian products per frame and latent, exact. A number takes
-        so many random signs over the frames of a latent (Hutchinson 1989): as many products per latent, unbiased; the
+    probes : Probes or None
+        None takes every row of the Jacobian: two vector-Jacobian products per frame and latent, exact. Probes take so
+        many random signs over the frames of a latent (Hutchinson 1989): as many products per latent, unbiased; the
         sum over latents has a relative standard error of the order of ``sqrt(2 / (K * probes))``, the root half that.
-    generators : sequence of torch.Generator
-        Source of each clip's signs, on the CPU, as :func:`probe_generators` makes them; not used without probes.
     vectors_at_once : int
         Products done together; it changes no figure, nor do the clips that are done together.
     keep_latents : bool
@@ -150,26 +187,23 @@ def fisher(
     source, (mean, log_variance), _ = linearised
     n_clips, n_frames, n_latents = mean.shape
     scale = torch.exp(-0.5 * log_variance)
-    per_probe = source.new_zeros(1 if probes is None else probes, *source.shape)
+    per_probe = source.new_zeros(1 if probes is None else probes.number, *source.shape)
     per_latent = source.new_zeros(n_latents, *source.shape[2:])
     by_latent = source.new_zeros(n_latents, *source.shape) if keep_latents else None
     for latent in range(n_latents):
         only = one_hot(torch.tensor(latent, device=mean.device), n_latents).to(mean)
-        if probes is not None:
-            signs = torch.stack(
-                [torch.randint(0, 2, (probes, 2 * n_frames), generator=each) for each in generators], dim=1
-            )
-        for rows in in_groups(2 * n_frames if probes is None else probes, vectors_at_once):
+        signs = None if probes is None else probes.signs(latent, n_frames)
+        for rows in in_groups(2 * n_frames if probes is None else probes.number, vectors_at_once):
             # The first half of a row weighs the means at each frame, the second half the log-variances.
-            if probes is None:
+            if signs is None:
                 weights = one_hot(torch.tensor(rows, device=mean.device), 2 * n_frames)[:, None].expand(-1, n_clips, -1)
             else:
-                weights = (2 * signs[rows] - 1).to(mean.device)
+                weights = signs[rows].to(mean.device)
             weights = weights.to(mean)[..., None]
             squares = linearised.pull_back(
                 (weights[:, :, :n_frames] * scale * only, weights[:, :, n_frames:] * 0.5**0.5 * only)
             ).square()
-            if probes is None:
+            if signs is None:
                 per_probe[0] += squares.sum(0)
             else:
                 per_probe[rows] += squares
@@ -177,21 +211,6 @@ def fisher(
             if by_latent is not None:
                 by_latent[latent] += squares.sum(0) / len(per_probe)
     return FisherMaps(per_probe, per_latent / len(per_probe), by_latent)
-
-
-def probe_generators(seed: int, starts: Iterable[int], stream: int) -> list[torch.Generator]:
-    """Randomness of each clip's probes: it follows from the seed, the clip and what is probed, and from nothing else.
-
-    Parameters
-    ----------
-    seed : int
-    starts : iterable of int
-        Row of each clip's first frame.
-    stream : int
-        Number of what is probed, so that two things that are attributed share no signs.
-    """
-    sequences = (np.random.SeedSequence((seed % 2**64, start, stream)) for start in starts)
-    return [torch.Generator().manual_seed(int(each.generate_state(1, np.uint64)[0] >> 1)) for each in sequences]
 
 
 def in_groups(number: int, size: int) -> Iterator[list[int]]:

@@ -16,11 +16,12 @@ from torch import Tensor
 from nwb_mivae.attribution.cost import Cost, encoding_cost
 from nwb_mivae.attribution.score import FisherMaps, Linearised, fisher, in_groups, linearise
 from nwb_mivae.attribution.windowed import windowed_jacobian
+from nwb_mivae.model import Gaussian
 from nwb_mivae.model.stimulus_encoder import FrontEndStimulusEncoder, StimulusPosterior
 
 if TYPE_CHECKING:
     from nwb_mivae.clips.batch import ClipBatch
-    from nwb_mivae.model import Gaussian, MiVAEModule
+    from nwb_mivae.model import MiVAEModule
     from nwb_mivae.model.visual_front_end import VisualFrontEnd
 
 __all__ = ["exact_fisher_of_pixels", "linearise_pixels", "pixels_cost"]
@@ -30,7 +31,11 @@ _COMPONENTS_AT_ONCE, _FRAMES_AT_ONCE = 32, 16
 
 
 def linearise_pixels(
-    module: MiVAEModule, batch: ClipBatch, *, latents: Literal["shared", "private"] = "shared"
+    module: MiVAEModule,
+    batch: ClipBatch,
+    *,
+    latents: Literal["shared", "private"] = "shared",
+    numbers: list[int] | None = None,
 ) -> Linearised:
     """Stimulus latents as a function of pixels ``(B, T, H, W)``; of any design of the stimulus encoder.
 
@@ -45,19 +50,21 @@ def linearise_pixels(
         B clips of T frames of H x W pixels.
     latents : {"shared", "private"}
         The K latents that are attributed.
+    numbers : list of int, optional
+        Only these of them.
     """
     luminance = batch.stimulus[:, :, 0]
     encoder = module.stimulus_encoder
     if not isinstance(encoder, FrontEndStimulusEncoder):
 
         def encode(values: Tensor) -> Gaussian:
-            return _of(module.encode_stimulus(values[:, :, None]), latents)
+            return _of(module.encode_stimulus(values[:, :, None]), latents, numbers)
 
         return linearise(encode, luminance)
     front_end = encoder.front_end
 
     def read(summary: Tensor) -> Gaussian:
-        return _of(encoder.posterior(front_end.features_of(summary)), latents)
+        return _of(encoder.posterior(front_end.features_of(summary)), latents, numbers)
 
     outputs = torch.func.vjp(lambda values: _images(front_end, values[:, :, None]), luminance)
     seen, pull_back_images = outputs[0], outputs[1]
@@ -101,7 +108,7 @@ def exact_fisher_of_pixels(
     if not isinstance(encoder, FrontEndStimulusEncoder):
         linearised = linearise_pixels(module, batch, latents=latents)
         vectors = cost.vectors_at_once(batch.n_clips, memory)
-        return fisher(linearised, probes=None, generators=(), vectors_at_once=vectors)
+        return fisher(linearised, probes=None, vectors_at_once=vectors)
     front_end, vectors = encoder.front_end, cost.vectors_at_once(1, memory)
     contrast = front_end.contrast(batch.stimulus)
     down, right = (whole / few for whole, few in zip(batch.stimulus.shape[-2:], contrast.shape[-2:], strict=True))
@@ -219,5 +226,8 @@ def _spread(squares: Tensor, down: int, right: int) -> Tensor:
     return (squares / (down * right) ** 2).repeat_interleave(down, dim=-2).repeat_interleave(right, dim=-1)
 
 
-def _of(posterior: StimulusPosterior, latents: Literal["shared", "private"]) -> Gaussian:
-    return posterior.shared if latents == "shared" else posterior.private
+def _of(
+    posterior: StimulusPosterior, latents: Literal["shared", "private"], numbers: list[int] | None = None
+) -> Gaussian:
+    block = posterior.shared if latents == "shared" else posterior.private
+    return block if numbers is None else Gaussian(*(each[..., numbers] for each in block))

@@ -34,10 +34,10 @@ from nwb_mivae.attribution.result import CONTRIBUTIONS, SessionAttribution
 from nwb_mivae.attribution.score import (
     FisherMaps,
     Linearised,
+    Probes,
     ScoreMaps,
     fisher,
     linearise,
-    probe_generators,
     score,
 )
 from nwb_mivae.attribution.through_front_end import exact_fisher_of_pixels, linearise_pixels, pixels_cost
@@ -58,6 +58,7 @@ __all__ = ["TrainedModel", "attribute", "attribute_clips"]
 _OTHER: Mapping[SourceName, SourceName] = {"neurons": "pixels", "pixels": "neurons"}
 #: Quantile of a cell's activity that counts as rest.
 _REST = 0.1
+_CELLS_AT_ONCE = 256
 _LATENTS = {"neurons": "neural", "pixels": "stimulus"}
 
 
@@ -188,9 +189,10 @@ def attribute_clips(
     try:
         with torch.no_grad():
             context = session_context(module, store, split, session) if settings.context else None
-            # The other modality is only looked at where its estimate of the latents is.
-            estimated = "score" in settings.methods or settings.divided == "evidence"
-            needed = _OTHER if estimated and settings.of == "shared" else settings.to
+            divides = bool(set(settings.methods) & set(CONTRIBUTIONS))
+            # The other modality is only looked at where its estimate of the latents is needed.
+            estimated = "score" in settings.methods or (divides and settings.divided == "evidence")
+            needed = _OTHER if estimated else settings.to
             sources = [_Source.of(name, module, context, settings, session) for name in needed]
 
             first = load_clips(store, split, session, starts[:1], n_frames=frames).to(_device(module))
@@ -201,7 +203,7 @@ def attribute_clips(
                     some = starts[done : done + clips_at_once]
                     yield load_clips(store, split, session, some, n_frames=frames).to(_device(module))
 
-            moments = _moments(sources, batches(), settings.baseline)
+            moments = _moments(sources, batches(), settings.baseline) if divides else {}
             gathered = Gathered(settings)
             for number, batch in enumerate(batches()):
                 (progress or _silence)("Attributing clips", number * clips_at_once, len(starts))
@@ -285,8 +287,8 @@ class _Source:
         return found if self.latents is None else Gaussian(*(each[..., self.latents] for each in found))
 
     def linearise(self, batch: ClipBatch) -> Linearised:
-        if self.name == "pixels" and self.latents is None:
-            return linearise_pixels(self.module, batch, latents=self.block)
+        if self.name == "pixels":
+            return linearise_pixels(self.module, batch, latents=self.block, numbers=self.latents)
         return linearise(partial(self.encode, batch), self.values(batch))
 
     def exact_fisher(self, batch: ClipBatch, memory: float) -> FisherMaps:
@@ -296,7 +298,7 @@ class _Source:
         return exact_fisher_of_neurons(self.module, batch, self.context, latents=self.block, memory=memory)
 
     def cost(self, batch: ClipBatch, probes: int | None) -> Cost:
-        if self.name == "pixels" and self.latents is None:
+        if self.name == "pixels":
             return pixels_cost(self.module, batch, probes=probes)
         return encoding_cost(partial(self.encode, batch), self.values(batch), probes=probes)
 
@@ -331,7 +333,7 @@ def _moments(
         for source in sources:
             values = source.values(batch)
             if source.name == "neurons" and baseline == "rest":
-                activity.append(values.flatten(0, 1))
+                activity.append(values.flatten(0, 1).cpu())
             means = source.encode(batch, values).mean.double()
             parts = (values.double().sum((0, 1)), means.sum((0, 1)), means.square().sum((0, 1)))
             known = sums.setdefault(source.name, [torch.zeros_like(part) for part in parts])
@@ -343,15 +345,19 @@ def _moments(
         if baseline == "zero":
             mean = torch.zeros_like(mean)
         elif baseline == "rest":
-            mean = _quantile(torch.cat(activity), _REST) if name == "neurons" else mean.mean().expand_as(mean)
+            mean = _rest(activity).to(mean) if name == "neurons" else mean.mean().expand_as(mean)
         found[name] = _Moments(mean, latents, latent_squares)
     return found
 
 
-def _quantile(activity: Tensor, share: float) -> Tensor:
-    """Of each cell over frames ``(F, N)``; ``torch.quantile`` takes no more than some millions of values."""
-    place = max(1, round(share * len(activity)))
-    return activity.kthvalue(place, dim=0).values
+def _rest(activity: Sequence[Tensor]) -> Tensor:
+    """Quantile of each cell's activity over frames, of batches ``(F, N)``; by some cells at a time."""
+    n_cells = activity[0].shape[1]
+    rest = []
+    for first in range(0, n_cells, _CELLS_AT_ONCE):
+        some = torch.cat([batch[:, first : first + _CELLS_AT_ONCE] for batch in activity])
+        rest.append(some.kthvalue(max(1, round(_REST * len(some))), dim=0).values)
+    return torch.cat(rest)
 
 
 def _attribute_batch(
@@ -370,21 +376,23 @@ def _attribute_batch(
         else source.encode(batch, source.values(batch)).mean
         for source in sources
     }
-    for stream, source in enumerate(sources):
+    for source in sources:
         if source.name not in linearised:
             continue
         other = _OTHER[source.name]
         estimate = estimates.get(other)
-        quantity: Quantity = LatentMean()
-        if settings.divided == "evidence" and estimate is not None:
-            quantity = Evidence(estimate, moments[other].latents, moments[other].latent_squares)
-        given = _Given(linearised[source.name], estimate, quantity, moments[source.name].baseline, vectors_at_once)
+        given = _Given(linearised[source.name], estimate, vectors_at_once)
+        divided = None
+        if moments:
+            quantity: Quantity = LatentMean()
+            if settings.divided == "evidence" and estimate is not None:
+                quantity = Evidence(estimate, moments[other].latents, moments[other].latent_squares)
+            divided = _Divided(quantity, moments[source.name].baseline)
         for method in settings.methods:
             if method == "fisher":
-                generators = probe_generators(seed, batch.start.tolist(), stream)
-                gathered.add_fisher(source.name, _fisher(source, batch, given, settings, generators))
+                gathered.add_fisher(source.name, _fisher(source, batch, given, settings, seed))
             else:
-                _attribute_source(method, source, batch, given, settings, gathered)
+                _attribute_source(method, source, batch, given, divided, settings, gathered)
 
 
 class _Given(NamedTuple):
@@ -393,9 +401,14 @@ class _Given(NamedTuple):
     linearised: Linearised
     #: Of the latents, from the other modality; private latents have none.
     estimate: Tensor | None
+    vectors_at_once: int
+
+
+class _Divided(NamedTuple):
+    """What contributions add up to, and what they are relative to ``(*S)``."""
+
     quantity: Quantity
     baseline: Tensor
-    vectors_at_once: int
 
 
 def _fisher(
@@ -403,14 +416,17 @@ def _fisher(
     batch: ClipBatch,
     given: _Given,
     settings: AttributionConfiguration,
-    generators: Sequence[torch.Generator],
+    seed: int,
 ) -> FisherMaps:
     if settings.probes is None and not settings.by_latent and source.latents is None:
         return source.exact_fisher(batch, settings.memory)
+    probes = None
+    if settings.probes is not None:
+        place = list(_OTHER).index(source.name)
+        probes = Probes(settings.probes, seed, batch.start.tolist(), place, source.latents)
     return fisher(
         given.linearised,
-        probes=settings.probes,
-        generators=generators,
+        probes=probes,
         vectors_at_once=given.vectors_at_once,
         keep_latents=settings.by_latent,
     )
@@ -421,19 +437,38 @@ def _attribute_source(
     source: _Source,
     batch: ClipBatch,
     given: _Given,
+    divided: _Divided | None,
     settings: AttributionConfiguration,
     gathered: Gathered,
 ) -> None:
-    linearised, estimate, quantity, baseline, at_once = given
+    linearised, estimate, at_once = given
     keep, encode = settings.by_latent, partial(source.encode, batch)
     if method == "score":
         assert estimate is not None  # the configuration refuses this method for private latents
         found: ScoreMaps | ReferenceMaps = score(linearised, estimate, vectors_at_once=at_once, keep_latents=keep)
     elif method == "gradient":
         found = gradient(linearised, LatentMean(), vectors_at_once=at_once, keep_latents=keep)
-    elif method == "gradient_x_input":
-        found = gradient_x_input(linearised, quantity, baseline, vectors_at_once=at_once, keep_latents=keep)
-    elif method == "integrated_gradients":
+    else:
+        assert divided is not None  # the first pass over the clips is made where something is divided
+        found = _contributions(method, encode, given, divided, source.name, settings, gathered)
+    gathered.add(method, source.name, found.total, found.per_latent, found.by_latent)
+
+
+def _contributions(
+    method: MethodName,
+    encode: Callable[[Tensor], Gaussian],
+    given: _Given,
+    divided: _Divided,
+    source: SourceName,
+    settings: AttributionConfiguration,
+    gathered: Gathered,
+) -> ReferenceMaps:
+    linearised, _, at_once = given
+    quantity, baseline = divided
+    keep = settings.by_latent
+    if method == "gradient_x_input":
+        return gradient_x_input(linearised, quantity, baseline, vectors_at_once=at_once, keep_latents=keep)
+    if method == "integrated_gradients":
         found, missing = integrated_gradients(
             encode,
             linearised.source,
@@ -443,14 +478,13 @@ def _attribute_source(
             vectors_at_once=at_once,
             keep_latents=keep,
         )
-        gathered.add_gap(source.name, missing, quantity.value(linearised.posterior))
-    else:
-        clip = (settings.occlusion_frames or linearised.source.shape[1],)
-        patch = clip + ((1,) if source.name == "neurons" else 2 * (settings.occlusion_pixels,))
-        found = occlusion(
-            encode, linearised.source, quantity, baseline, patch=patch, patches_at_once=at_once, keep_latents=keep
-        )
-    gathered.add(method, source.name, found.total, found.per_latent, found.by_latent)
+        gathered.add_gap(source, missing, quantity.value(linearised.posterior))
+        return found
+    clip = (settings.occlusion_frames or linearised.source.shape[1],)
+    patch = clip + ((1,) if source == "neurons" else 2 * (settings.occlusion_pixels,))
+    return occlusion(
+        encode, linearised.source, quantity, baseline, patch=patch, patches_at_once=at_once, keep_latents=keep
+    )
 
 
 def _device(module: MiVAEModule) -> torch.device:

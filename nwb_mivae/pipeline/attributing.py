@@ -117,6 +117,8 @@ def _find(
                 trained,
                 key,
                 of=settings.attribution.of,
+                latents=settings.attribution.latents,
+                context=settings.attribution.context,
                 configuration=settings.subpopulations,
                 progress=progress,
             )

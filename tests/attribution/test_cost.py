@@ -6,7 +6,7 @@ import torch
 
 from nwb_mivae.attribution.cost import Cost, clips_and_vectors_at_once, encoding_cost
 from nwb_mivae.attribution.exact_fisher import exact_fisher_of_neurons
-from nwb_mivae.attribution.score import fisher, linearise, probe_generators
+from nwb_mivae.attribution.score import Probes, fisher, linearise
 from nwb_mivae.clips.batch import ClipBatch
 from nwb_mivae.model import Gaussian, MiVAEModule, ModuleShape
 from nwb_mivae.model.configuration import ModelConfiguration
@@ -71,8 +71,7 @@ def mebibytes_of(memories: list[tuple[str, float]]) -> list[float]:
             exact_fisher_of_neurons(module, clip, None, memory=memory)
         else:
             vectors = encoding_cost(encode, clip.neural, probes=64).vectors_at_once(1, memory)
-            signs = probe_generators(0, [0], 0)
-            fisher(linearise(encode, clip.neural), probes=64, generators=signs, vectors_at_once=vectors)
+            fisher(linearise(encode, clip.neural), probes=Probes(64, 0, [0], 0), vectors_at_once=vectors)
 
     # What the library itself takes when it is first used is not meant.
     for way in ("exact", "probes"):

@@ -30,7 +30,7 @@ def every_row(module: MiVAEModule, batch: ClipBatch, context: Context | None, la
         posterior = module.encode_neural(neural, batch.coordinates, context, batch.auxiliary)
         return posterior.shared if latents == "shared" else posterior.private
 
-    return fisher(linearise(encode, batch.neural), probes=None, generators=(), vectors_at_once=16)
+    return fisher(linearise(encode, batch.neural), probes=None, vectors_at_once=16)
 
 
 def assert_same(found: FisherMaps, expected: FisherMaps) -> None:

@@ -164,6 +164,20 @@ def test_the_sign_of_the_score_does_not_matter(store: ClipStore, found: SessionS
     assert find_stimulus_regions(alone, store, configuration=SETTINGS).attribution_method == "score"
 
 
+def test_latents_look_where_contributions_are_large_whatever_their_sign(
+    store: ClipStore, found: SessionStimulusRegions
+) -> None:
+    attribution = _attribution(store, _edges(store, 16))
+    maps = attribution.methods["fisher"]
+    against = replace(maps, pixels_per_latent=-maps.pixels_per_latent, signed=True)
+    contributed = find_stimulus_regions(
+        replace(attribution, methods={"gradient_x_input": against}), store, configuration=SETTINGS, seed=3
+    )
+    np.testing.assert_array_equal(contributed.latent_map, found.latent_map)
+    np.testing.assert_array_equal(contributed.latent_extent, found.latent_extent)
+    assert contributed.settings["latents"] == [0, 1]
+
+
 def test_the_same_seed_gives_the_same_result(store: ClipStore, found: SessionStimulusRegions) -> None:
     attribution = _attribution(store, _edges(store, 16))
     again = find_stimulus_regions(attribution, store, configuration=SETTINGS, seed=3)

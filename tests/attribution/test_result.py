@@ -74,21 +74,28 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
         assert refused.value.remedy
 
 
-def test_averages_are_means_of_what_has_a_sign_and_root_mean_squares_of_what_has_none() -> None:
+def test_averages_are_means_of_contributions_with_a_sign_and_root_mean_squares_of_all_else() -> None:
     whole = attribution()
     whole = replace(
         whole,
         presentation=np.array([4, 4, -1, 9, 9, 9]),
         methods={**whole.methods, "fisher": replace(whole.methods["fisher"], signed=False)},
     )
-    score, fisher = (whole.methods[name].pixels.astype(np.float64) for name in ("score", "fisher"))
-    by_clip = whole.per_clip("score", "pixels")
+    evidence, score, fisher = (
+        whole.methods[name].pixels.astype(np.float64) for name in ("gradient_x_input", "score", "fisher")
+    )
+    by_clip = whole.per_clip("gradient_x_input", "pixels")
     np.testing.assert_array_equal(by_clip.labels, [0, 1])
-    np.testing.assert_allclose(by_clip.values, score.reshape(2, 3, H, W).mean(1))
+    np.testing.assert_allclose(by_clip.values, evidence.reshape(2, 3, H, W).mean(1))
+    # The score has a sign, but its mean over frames is that of what pulls both ways.
+    np.testing.assert_allclose(
+        whole.per_clip("score", "pixels").values, np.sqrt((score.reshape(2, 3, H, W) ** 2).mean(1))
+    )
     by_presentation = whole.per_presentation("fisher", "pixels")
     np.testing.assert_array_equal(by_presentation.labels, [4, 9])
     np.testing.assert_allclose(by_presentation.values[1], np.sqrt((fisher[3:] ** 2).mean(0)))
-    np.testing.assert_allclose(whole.per_session("score"), whole.methods["score"].neurons.mean(0), rtol=1e-6)
+    occlusion = whole.methods["occlusion"].neurons
+    np.testing.assert_allclose(whole.per_session("occlusion"), occlusion.mean(0, dtype=np.float64), rtol=1e-6)
     with pytest.raises(AttributionError, match="no attribution by saliency to neurons"):
         whole.per_session("saliency")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nwb_mivae.attribution.score import Linearised, fisher, linearise, probe_generators, score
+from nwb_mivae.attribution.score import Linearised, Probes, fisher, linearise, score
 from nwb_mivae.model import Gaussian
 
 B, T, K, S = 3, 4, 2, (3, 2)
@@ -43,8 +43,8 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def generators() -> list[torch.Generator]:
-    return probe_generators(0, range(B), 0)
+def given(number: int | None) -> Probes | None:
+    return None if number is None else Probes(number, 0, range(B), 0)
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 100])
@@ -79,7 +79,7 @@ def test_exact_fisher_is_the_closed_form_per_latent_and_summed(at_once: int) -> 
     expected = torch.einsum("btk,tkuhw->kbuhw", 1 / variance, model.to_mean.square())
     expected += 0.5 * model.to_log_variance.square().sum(0)[:, None]
     with torch.no_grad():
-        found = fisher(linearise(model, x), probes=None, generators=generators(), vectors_at_once=at_once)
+        found = fisher(linearise(model, x), probes=None, vectors_at_once=at_once)
     assert found.per_probe.shape == (1, B, T, *S)
     torch.testing.assert_close(found.per_probe[0], expected.sum(0))
     torch.testing.assert_close(found.per_latent, expected.sum((1, 2)))
@@ -95,7 +95,7 @@ def test_fisher_is_the_mean_square_of_the_score_over_the_posterior() -> None:
         linearised = linearise(model, x)
         for _ in range(draws):
             squares += score(linearised, posterior.sample(noise), vectors_at_once=K).total.square() / draws
-        found = fisher(linearised, probes=None, generators=generators(), vectors_at_once=16).per_probe[0]
+        found = fisher(linearised, probes=None, vectors_at_once=16).per_probe[0]
     assert float((squares / found - 1).abs().mean()) < 0.08
 
 
@@ -103,10 +103,10 @@ def test_probes_average_to_the_exact_fisher_and_more_of_them_err_less() -> None:
     model, x = Linear.drawn(5), source()
     with torch.no_grad():
         linearised = linearise(model, x)
-        exact = fisher(linearised, probes=None, generators=generators(), vectors_at_once=16)
+        exact = fisher(linearised, probes=None, vectors_at_once=16)
         errors = []
         for probes in (8, 800):
-            found = fisher(linearised, probes=probes, generators=generators(), vectors_at_once=16)
+            found = fisher(linearised, probes=given(probes), vectors_at_once=16)
             assert found.per_probe.shape == (probes, B, T, *S)
             errors.append(float((found.per_probe.mean(0) / exact.per_probe[0] - 1).square().mean().sqrt()))
     assert errors[1] < 0.08
@@ -118,8 +118,8 @@ def test_spread_of_the_probes_states_their_error() -> None:
     model, x = Linear.drawn(6), source()
     with torch.no_grad():
         linearised = linearise(model, x)
-        exact = fisher(linearised, probes=None, generators=generators(), vectors_at_once=16).per_probe[0]
-        probes = fisher(linearised, probes=32, generators=generators(), vectors_at_once=16).per_probe
+        exact = fisher(linearised, probes=None, vectors_at_once=16).per_probe[0]
+        probes = fisher(linearised, probes=given(32), vectors_at_once=16).per_probe
     stated = (probes.var(0) / 32).sum().sqrt()
     found = (probes.mean(0) - exact).square().sum().sqrt()
     assert 0.5 < float(stated / found) < 2.0
@@ -133,7 +133,7 @@ def test_a_source_nothing_depends_on_gets_exactly_nothing(probes: int | None) ->
     with torch.no_grad():
         linearised = linearise(model, x)
         of_score = score(linearised, torch.zeros(B, T, K, dtype=torch.float64), vectors_at_once=4)
-        of_fisher = fisher(linearised, probes=probes, generators=generators(), vectors_at_once=4)
+        of_fisher = fisher(linearised, probes=given(probes), vectors_at_once=4)
     for maps in (of_score.total, of_score.per_latent, of_fisher.per_probe, of_fisher.per_latent):
         assert (maps[..., 1, 0] == 0).all()
         assert (maps[..., 0, 0] != 0).any()
@@ -145,7 +145,7 @@ def test_a_latent_is_attributed_to_what_it_alone_reads() -> None:
         weights[:, 0, ..., 1] = 0.0
         weights[:, 1, ..., 0] = 0.0
     with torch.no_grad():
-        per_latent = fisher(linearise(model, x), probes=2, generators=generators(), vectors_at_once=4).per_latent
+        per_latent = fisher(linearise(model, x), probes=given(2), vectors_at_once=4).per_latent
     assert (per_latent[0, :, 1] == 0).all()
     assert (per_latent[1, :, 0] == 0).all()
     assert (per_latent[0, :, 0] > 0).all()
@@ -157,14 +157,13 @@ def test_the_frame_of_a_map_is_the_frame_of_the_source() -> None:
     for weights in (model.to_mean, model.to_log_variance):
         weights[:, :, [0, 2, 3]] = 0.0
     with torch.no_grad():
-        found = fisher(linearise(model, x), probes=None, generators=generators(), vectors_at_once=16).per_probe[0]
+        found = fisher(linearise(model, x), probes=None, vectors_at_once=16).per_probe[0]
     assert (found[:, [0, 2, 3]] == 0).all()
     assert (found[:, 1] > 0).all()
 
 
 def _probed(linearised: Linearised, clips: range, at_once: int, seed: int = 1, stream: int = 0) -> Tensor:
-    signs = probe_generators(seed, clips, stream)
-    return fisher(linearised, probes=3, generators=signs, vectors_at_once=at_once).per_probe
+    return fisher(linearised, probes=Probes(3, seed, clips, stream), vectors_at_once=at_once).per_probe
 
 
 def test_probes_of_a_clip_depend_on_seed_and_clip_and_not_on_what_is_done_with_it() -> None:

@@ -74,7 +74,7 @@ def test_the_way_back_is_that_of_the_encoder(height: int, width: int, latents: L
 def test_exact_fisher_is_what_every_row_of_the_jacobian_says(height: int, width: int, latents: Latents) -> None:
     module, batch = module_and_clips(height, width)
     linearised = linearise(encoder(module, latents), batch.stimulus[:, :, 0])
-    expected = fisher(linearised, probes=None, generators=(), vectors_at_once=22)
+    expected = fisher(linearised, probes=None, vectors_at_once=22)
     found = exact_fisher_of_pixels(module, batch, latents=latents)
     assert found.per_probe.shape == (1, 2, FRAMES, height, width)
     assert_same(found, expected)
@@ -90,5 +90,5 @@ def test_how_much_is_done_at_once_changes_no_figure() -> None:
 def test_a_stimulus_encoder_that_is_learned_from_pixels_on_is_differentiated_as_it_is() -> None:
     module, batch = module_and_clips(8, 12, stimulus_encoder="convolutional")
     linearised = linearise(encoder(module, "shared"), batch.stimulus[:, :, 0])
-    expected = fisher(linearised, probes=None, generators=(), vectors_at_once=22)
+    expected = fisher(linearised, probes=None, vectors_at_once=22)
     assert_same(exact_fisher_of_pixels(module, batch), expected)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from nwb_mivae.attribution.configuration import MethodName
 from nwb_mivae.clips import ClipStore, Split, SplitConfiguration, load_clips, make_split
 from nwb_mivae.errors import AttributionError, ConfigurationError
 from nwb_mivae.inference import session_context
-from nwb_mivae.model import Gaussian, MiVAEModule, ModuleShape, module_digest
+from nwb_mivae.model import Gaussian, MiVAEModule, ModuleShape, StimulusPosterior, module_digest
 from tests.clip_stores import make_store
 from tests.tiny_model import HEIGHT, WIDTH, tiny_configuration
 
@@ -341,3 +341,46 @@ def test_an_occluded_cell_is_worth_what_the_evidence_loses_without_it(
     pairs = found.reshape(3, FRAMES // 2, 2, 8)
     assert (pairs[:, :, 0] == pairs[:, :, 1]).all()
     assert (pairs[:, 0, 0] != pairs[:, 1, 0]).any()
+
+
+def test_probes_follow_from_seed_clip_source_and_latent_alone(
+    module: MiVAEModule, store: ClipStore, split: Split
+) -> None:
+    model = Model(module, store, split)
+    settings = AttributionConfiguration(methods=("fisher",), clips=3, probes=2, by_latent=True, of="private")
+    both = attribute(model, SESSION, configuration=settings, seed=5).methods["fisher"]
+    for changes in ({"to": ("pixels",)}, {"to": ("pixels", "neurons")}, {"methods": ("gradient", "fisher")}):
+        other = attribute(model, SESSION, configuration=settings.model_copy(update=changes), seed=5).methods["fisher"]
+        np.testing.assert_allclose(other.pixels, both.pixels, rtol=1e-4, atol=1e-6)
+    some = attribute(model, SESSION, latents=[2, 0], to="neurons", configuration=settings, seed=5)
+    assert both.neurons_by_latent is not None
+    np.testing.assert_allclose(
+        some.methods["fisher"].neurons_by_latent, both.neurons_by_latent[[2, 0]], rtol=1e-4, atol=1e-6
+    )
+    assert some.latents == [2, 0]
+    assert attribute(model, SESSION, to="pixels", configuration=settings).latents == [0, 1, 2, 3, 4]
+
+
+def test_only_what_is_needed_is_encoded(
+    module: MiVAEModule, store: ClipStore, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = module.encode_stimulus
+
+    def counted(stimulus: torch.Tensor) -> StimulusPosterior:
+        encoded.append(len(stimulus))
+        return encode(stimulus)
+
+    monkeypatch.setattr(module, "encode_stimulus", counted)
+    settings = EXACT.model_copy(update={"context": False})
+    for method in ("fisher", "gradient"):
+        attribute(Model(module, store, split), SESSION, to="neurons", method=method, configuration=settings)
+    assert not encoded
+    attribute(Model(module, store, split), SESSION, to="neurons", method="score", configuration=settings)
+    assert encoded
+
+
+@pytest.mark.parametrize("twice", [{"method": ["fisher", "fisher"]}, {"to": ["neurons"] * 2}, {"latents": [1, 1]}])
+def test_nothing_is_named_twice(twice: dict[str, Any], module: MiVAEModule, store: ClipStore, split: Split) -> None:
+    with pytest.raises(ConfigurationError, match="twice"):
+        attribute(Model(module, store, split), SESSION, **twice)

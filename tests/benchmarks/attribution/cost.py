@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from nwb_mivae.attribution.exact_fisher import exact_fisher_of_neurons
-from nwb_mivae.attribution.score import fisher, probe_generators
+from nwb_mivae.attribution.score import Probes, fisher
 from nwb_mivae.attribution.through_front_end import exact_fisher_of_pixels, linearise_pixels, pixels_cost
 from nwb_mivae.clips.batch import ClipBatch
 from nwb_mivae.model import Context, Gaussian, MiVAEModule, ModelConfiguration, ModuleShape
@@ -163,8 +163,8 @@ def _exact_pixels(module: MiVAEModule, clip: ClipBatch, context: Context) -> Non
 
 def _probed_pixels(module: MiVAEModule, clip: ClipBatch, context: Context) -> None:
     vectors = pixels_cost(module, clip, probes=PROBES).vectors_at_once(1, MEMORY)
-    signs = probe_generators(0, clip.start.tolist(), 0)
-    fisher(linearise_pixels(module, clip), probes=PROBES, generators=signs, vectors_at_once=vectors)
+    signs = Probes(PROBES, 0, clip.start.tolist(), 0)
+    fisher(linearise_pixels(module, clip), probes=signs, vectors_at_once=vectors)
 
 
 _LONG: dict[str, Callable[[MiVAEModule, ClipBatch, Context], None]] = {
