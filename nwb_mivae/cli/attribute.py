@@ -125,15 +125,17 @@ def _values(found: AttributedSession) -> dict[str, Any]:
         "frames": len(attribution.time),
         "methods": list(attribution.methods),
         "settings": dict(attribution.settings),
-        "subpopulations": None if found.subpopulations is None else _of_subpopulations(found.subpopulations),
+        "subpopulations": None
+        if found.subpopulations is None
+        else _of_subpopulations(found.subpopulations, found.in_words()["subpopulations"]),
         "regions": None if found.regions is None else _of_regions(found.regions),
         "not_found": dict(found.not_found),
     }
 
 
-def _of_subpopulations(groups: SessionSubpopulations) -> dict[str, Any]:
+def _of_subpopulations(groups: SessionSubpopulations, finding: str) -> dict[str, Any]:
     return {
-        "finding": groups.settings["finding"],
+        "finding": finding,
         "method": groups.attribution_method,
         "cells": [int((groups.subpopulation == number).sum()) for number in range(len(groups.profile))],
         "cells_in_none": int((groups.subpopulation < 0).sum()),

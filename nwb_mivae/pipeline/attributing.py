@@ -21,6 +21,7 @@ from nwb_mivae.attribution import (
 from nwb_mivae.attribution import attribute as attribute_session
 from nwb_mivae.pipeline.configuration import PipelineConfiguration
 from nwb_mivae.pipeline.record import TrainedRun, changing_step
+from nwb_mivae.report.conclusions import why_groups_are_weak
 
 if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
@@ -50,10 +51,11 @@ class AttributedSession:
     not_found: Mapping[str, str] = field(default_factory=dict)
 
     def in_words(self) -> dict[str, str]:
-        """What was found, a sentence for ``subpopulations`` and the one of most weight for ``regions``."""
+        """What was found: of ``subpopulations`` with what there is to doubt, of ``regions`` what has most weight."""
         words = {name: f"none, since {reason}" for name, reason in self.not_found.items()}
         if self.subpopulations is not None:
-            words["subpopulations"] = str(self.subpopulations.settings["finding"])
+            finding, weak = str(self.subpopulations.settings["finding"]), why_groups_are_weak(self.subpopulations)
+            words["subpopulations"] = f"{finding} {weak}" if weak else finding
         if self.regions is not None:
             words["regions"] = self.regions.in_words()[self.regions.strongest()]
         return {name: words[name] for name in ("subpopulations", "regions")}

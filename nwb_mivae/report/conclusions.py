@@ -10,9 +10,9 @@ import numpy as np
 from nwb_mivae.attribution import why_no_stimulus_regions
 
 if TYPE_CHECKING:
-    from nwb_mivae.attribution import SessionAttribution, SessionStimulusRegions
+    from nwb_mivae.attribution import SessionAttribution, SessionStimulusRegions, SessionSubpopulations
 
-__all__ = ["conclusions"]
+__all__ = ["conclusions", "why_groups_are_weak"]
 
 #: Below these, figures are said to rest on little; above this error, probes to leave much. Judgement, not statistics.
 _FEW_CELLS, _FEW_CLIPS, _LARGE_ERROR = 50, 20, 0.1
@@ -20,7 +20,12 @@ _NULLS = {"shifted": "shifted maps", "other_clip": "other clips"}
 
 
 def conclusions(
-    attribution: SessionAttribution, regions: SessionStimulusRegions | None, *, cells: int, different_clips: int
+    attribution: SessionAttribution,
+    regions: SessionStimulusRegions | None,
+    *,
+    cells: int,
+    different_clips: int,
+    groups: SessionSubpopulations | None = None,
 ) -> list[tuple[str, str]]:
     """What a session's attribution can be taken for.
 
@@ -33,6 +38,8 @@ def conclusions(
         Of the session.
     different_clips : int
         Attributed clips that show different things; showings of the same frames count once.
+    groups : SessionSubpopulations, optional
+        Where there are any.
 
     Returns
     -------
@@ -42,10 +49,24 @@ def conclusions(
     return [
         *_about_the_model(attribution.settings),
         *_cells(attribution, cells),
+        *(("doubt", reason) for reason in [why_groups_are_weak(groups)] if reason),
         _clips(attribution, different_clips),
         *_errors(attribution),
         *_nulls(attribution, regions),
     ]
+
+
+def why_groups_are_weak(groups: SessionSubpopulations | None) -> str:
+    """Why subpopulations are weak evidence, a sentence; empty where there is no such reason or no division."""
+    if groups is None or len(groups.profile) < 2:
+        return ""
+    # Versions that compared clips alone do not say so.
+    if groups.settings.get("time_courses", "within a clip") != "within a clip":
+        return ""
+    return (
+        "Groups found within clips are weak evidence: the ends of the clips shape their time courses, so that groups "
+        "that come again may be the model's doing."
+    )
 
 
 def _about_the_model(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

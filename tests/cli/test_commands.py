@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -253,6 +254,24 @@ def test_what_was_found_is_said_in_words_and_as_values(monkeypatch: pytest.Monke
     assert found["subpopulations"]["statistics"] == {"stability": [None]}
     assert found["regions"] is None
     assert found["not_found"] == {"regions": "latents were traced to neurons alone"}
+
+
+def test_groups_found_within_clips_are_said_to_be_weak_evidence(monkeypatch: pytest.MonkeyPatch):
+    found = _attributed()
+    assert found.subpopulations is not None
+    for courses, weak in (("within a clip", True), ("around onsets of the stimulus", False)):
+        groups = dataclasses.replace(
+            found.subpopulations,
+            profile=np.zeros((2, 4), dtype=np.float32),
+            statistics={},
+            settings={"finding": "2 subpopulations.", "time_courses": courses, "onsets": 40},
+        )
+        attributed = _attributed(subpopulations=groups)
+        monkeypatch.setattr(pipeline, "attribute", lambda *args, made=attributed, **settings: {"sub-1": made})
+        said = "2 subpopulations. Groups found within clips are weak evidence"
+        assert (f"subpopulations    {said}" in call("attribute", "run").stdout) == weak
+        values = json.loads(call("attribute", "run", "--json").stdout)["attribution"]["sub-1"]["subpopulations"]
+        assert values["finding"].startswith(said) == weak
 
 
 @pytest.mark.slow

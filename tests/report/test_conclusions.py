@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nwb_mivae.attribution import SessionAttribution, SessionStimulusRegions
-from nwb_mivae.report.conclusions import conclusions
-from tests.report.attributed import S, attribution, stimulus_regions
+from nwb_mivae.attribution import SessionAttribution, SessionStimulusRegions, SessionSubpopulations
+from nwb_mivae.report.conclusions import conclusions, why_groups_are_weak
+from tests.report.attributed import S, attribution, stimulus_regions, subpopulations
 
 
 def made(*, to: tuple[str, ...] = ("neurons", "pixels"), **settings: Any) -> SessionAttribution:
@@ -49,6 +49,28 @@ def test_few_cells_allow_no_subpopulations(cells: int, doubtful: bool) -> None:
     text = doubts(made(), regions(), cells=cells)
     assert ("49 cells, fewer than 50: no subpopulations can be claimed" in text) == doubtful
     assert ("whose form one or two decide" in text) == doubtful
+
+
+def grouped(number: int, **settings: Any) -> SessionSubpopulations:
+    return replace(subpopulations(np.random.default_rng(0), 60, number, 0), settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("groups", "doubtful"),
+    [
+        (grouped(2, time_courses="within a clip", onsets=40), True),
+        (grouped(2, time_courses="within a clip", onsets=None), True),
+        (grouped(2), True),
+        (grouped(2, time_courses="around onsets of the stimulus", onsets=40), False),
+        (grouped(1, time_courses="within a clip", onsets=40), False),
+        (None, False),
+    ],
+    ids=["no cell follows onsets", "no onsets", "an earlier version", "around onsets", "no division", "none"],
+)
+def test_groups_within_clips_are_doubted(groups: SessionSubpopulations | None, doubtful: bool) -> None:
+    given = conclusions(made(), regions(), cells=200, different_clips=40, groups=groups)
+    assert [text for kind, text in given if kind == "doubt"] == [why_groups_are_weak(groups)] * doubtful
+    assert ("Groups found within clips are weak evidence" in why_groups_are_weak(groups)) == doubtful
 
 
 @pytest.mark.parametrize(("clips", "said"), [(1, "1 different clip (6 with those"), (19, "19 different clips,")])
