@@ -6,7 +6,7 @@ Each function takes plain arrays and gives a matplotlib ``Figure``; its docstrin
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,9 @@ def attribution_on_frames(
 
 
 @styled
-def attribution_on_cortex(coordinates: FloatArray, values: Mapping[str, FloatArray], title: str) -> Figure:
+def attribution_on_cortex(
+    coordinates: FloatArray, values: Mapping[str, FloatArray], title: str, signed: Collection[str] = ()
+) -> Figure:
     """Neurons where they lie in cortex, coloured by how much they moved the shared latents.
 
     Good: some cells stand out, and methods name the same ones. Bad: all cells equal, or one cell alone (an artefact, or
@@ -91,6 +93,8 @@ def attribution_on_cortex(coordinates: FloatArray, values: Mapping[str, FloatArr
         are left out too.
     title : str
         Whose they are.
+    signed : collection of str
+        Methods whose values have a sign, so that zero is white even where none is negative.
     """
     placed = np.isfinite(coordinates[:, :2]).all(axis=1)
     figure = Figure(figsize=(WIDTH, 0.4 + 3.4 * len(values)), layout="constrained")
@@ -98,7 +102,7 @@ def attribution_on_cortex(coordinates: FloatArray, values: Mapping[str, FloatArr
     figure.suptitle(title, fontsize=9)
     for panel, (method, attribution) in zip(panels, values.items(), strict=True):
         known = placed & np.isfinite(attribution)
-        signed = bool((attribution[known] < 0).any())
+        diverging = method in signed or bool((attribution[known] < 0).any())
         end = largest(attribution[known], 99)
         order = np.argsort(np.abs(attribution[known]))
         points = panel.scatter(
@@ -106,8 +110,8 @@ def attribution_on_cortex(coordinates: FloatArray, values: Mapping[str, FloatArr
             coordinates[known, 1][order],
             c=attribution[known][order],
             s=_point_size(int(known.sum())),
-            cmap="RdBu_r" if signed else "viridis",
-            vmin=-end if signed else 0,
+            cmap="RdBu_r" if diverging else "viridis",
+            vmin=-end if diverging else 0,
             vmax=end,
             edgecolors="#444444",
             linewidths=0.2,

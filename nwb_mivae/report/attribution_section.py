@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.attribution import (
+    CONTRIBUTIONS,
     MethodAttribution,
     SessionAttribution,
     SessionStimulusRegions,
@@ -28,9 +30,13 @@ from nwb_mivae.run import Run
 
 __all__ = ["attribution_section"]
 
+_Figures = npt.NDArray[np.float64]
+
 _MOVIE_FRAMES, _MOVIE_BYTES, _STILL_FRAMES, _RASTER_CLIPS = 32, 500_000, 4, 12
 #: Clips and profiles shorter than this are drawn with their ends, or too little would be left.
 _LEAST_FRAMES = 5
+#: Cells that are named.
+_NAMED_CELLS = 5
 
 _METHODS = {
     "score": "which way what was there would move the latents towards what the other modality says; has a sign",
@@ -76,7 +82,11 @@ def _session(path: Path, key: str, run: Run, store: ClipStore, split: Split) -> 
     parts.append(
         bullets(
             conclusions(
-                attribution, regions, cells=stored.n_cells, different_clips=_different_clips(attribution, stored)
+                attribution,
+                regions,
+                groups=groups,
+                cells=stored.n_cells,
+                different_clips=_different_clips(attribution, stored),
             )
         )
     )
@@ -253,24 +263,13 @@ def _of_cells(
     if not methods:
         return []
     parts = _raster(attribution, groups, store, name) + _subpopulations(groups)
-    parts += _agreement(methods)
+    figures_of = {key: attribution.per_session(key, "neurons") for key in methods}
+    evidence = _evidence(methods)
+    parts += _cells_with_evidence(figures_of, evidence, stored) + _agreement(figures_of, evidence)
     coordinates = np.asarray(stored.coordinates, dtype=np.float64)
     if not np.isfinite(coordinates[:, :2]).all(axis=1).any():
         return [*parts, paragraph(f"{name}: the file gives no positions of its cells, so there is no map of cortex.")]
-    mapped = next((key for key in ("fisher", "score") if key in methods), next(iter(methods)))
-    parts.append(
-        picture(
-            figures.attribution_on_cortex(
-                coordinates,
-                {_in_words(mapped): _per_neuron(methods[mapped])},
-                name,
-            ),
-            caption="Every cell where it lies in cortex, coloured by how much the latents rely on it, summed over "
-            "latents and averaged over the attributed frames. Good: some cells stand out. Bad: all cells equal, or one "
-            "cell alone (an artefact, or an outlier in its trace).",
-            description=f"Map of the cells of {name} coloured by attribution.",
-        )
-    )
+    parts.append(_on_cortex(figures_of, evidence, coordinates, name))
     if groups is not None and len(groups.subpopulation) == len(coordinates):
         parts.append(
             picture(
@@ -282,6 +281,81 @@ def _of_cells(
             )
         )
     return parts
+
+
+def _evidence(methods: Mapping[str, MethodAttribution]) -> str | None:
+    """The method that divides evidence among cells; contributions to anything else have no sign."""
+    return next((key for key in CONTRIBUTIONS if key in methods and methods[key].signed), None)
+
+
+def _cells_with_evidence(figures_of: Mapping[str, _Figures], evidence: str | None, stored: StoredSession) -> list[Html]:
+    """How many cells speak for what was shown, and which most."""
+    if evidence is None:
+        return [
+            paragraph(
+                "Which cells speak for what was shown is not known: it takes evidence, of the shared latents, by "
+                f"{' or '.join(CONTRIBUTIONS)} (attribution.methods, attribution.quantity).",
+                soft=True,
+            )
+        ]
+    values = figures_of[evidence]
+    best = np.argsort(-values, kind="stable")[:_NAMED_CELLS]
+    others = [key for key in figures_of if key != evidence]
+    places = {key: np.argsort(np.argsort(-figures_of[key], kind="stable")) for key in others}
+    return [
+        paragraph(
+            f"Evidence ({_in_words(evidence)}, mean over the attributed frames) says which cells carry information "
+            "about what was shown. It is above zero, so that the cell speaks for what was shown, in "
+            f"{int((values > 0).sum()):,} of {len(values):,} cells. Of cells that say nothing about half are above "
+            f"zero by chance. The strongest{', and their place by the other methods' * bool(others)}:"
+        ),
+        table(
+            ("cell", "evidence, nats per frame", *(f"place by {_in_words(key)}" for key in others)),
+            [
+                [_row_of(stored, cell), f"{values[cell]:.3g}", *(int(places[key][cell]) + 1 for key in others)]
+                for cell in best
+            ],
+        ),
+    ]
+
+
+def _row_of(stored: StoredSession, cell: int) -> str:
+    """Where a cell stands in the recording: its row and the table, and the file where there are several."""
+    known = stored.cells.iloc[cell]
+    file = f" of {Path(str(known['source_file'])).name}" if stored.cells["source_file"].nunique() > 1 else ""
+    return f"row {int(known['source_row'])} of {known['source_path']}{file}"
+
+
+def _on_cortex(
+    figures_of: Mapping[str, _Figures], evidence: str | None, coordinates: npt.NDArray[np.float64], name: str
+) -> Html:
+    """The map of evidence, with its sign, and that of how sensitive the latents are to each cell."""
+    others = [key for key in figures_of if key != evidence]
+    mapped = next((key for key in ("fisher", "score") if key in others), next(iter(others), None))
+    shown, caption, signed = {}, "Every cell where it lies in cortex.", []
+    if evidence is not None:
+        label = f"{_in_words(evidence)}: evidence, nats per frame"
+        shown[label] = figures_of[evidence]
+        signed.append(label)
+        caption += (
+            " Evidence, mean over the attributed frames: red cells speak for what was shown, blue ones against it, "
+            "white ones say nothing about it."
+        )
+    if mapped is not None:
+        shown[_in_words(mapped)] = figures_of[mapped]
+        caption += (
+            f" {_in_words(mapped).capitalize()}, root mean square over the attributed frames: how much the latents "
+            "rely on a cell, whether or not what was shown bears it out."
+        )
+    caption += (
+        " Good: some cells stand out. Bad: all cells equal, or one cell alone (an artefact, or an outlier in its trace)"
+    )
+    caption += "." if evidence is None else ", or as much blue as red (noise)."
+    return picture(
+        figures.attribution_on_cortex(coordinates, shown, name, signed),
+        caption=caption,
+        description=f"Map of the cells of {name} coloured by attribution.",
+    )
 
 
 def _raster(
@@ -348,16 +422,21 @@ def _subpopulations(groups: SessionSubpopulations | None) -> list[Html]:
     return parts
 
 
-def _agreement(methods: dict[str, MethodAttribution]) -> list[Html]:
+def _agreement(values: Mapping[str, _Figures], evidence: str | None) -> list[Html]:
     """Rank correlations over cells between methods."""
-    values = {name: _per_neuron(method) for name, method in methods.items()}
     if len(values) < 2 or len(next(iter(values.values()))) < 3:
         return []
     rows = [[_in_words(one), *(_rank_correlation(values[one], values[other]) for other in values)] for one in values]
     return [
         paragraph(
             "How much methods agree on which cells matter: rank correlation over cells. Good: high. Near zero, one of "
-            "them at least says little about which cells matter.",
+            "them at least says little about which cells matter."
+            + (
+                ""
+                if evidence is None
+                else " Contributions to evidence have a sign, so that a cell that speaks against what was shown comes "
+                "last; they need not agree with methods that have none."
+            ),
             soft=True,
         ),
         table(("method", *map(_in_words, values)), rows),
@@ -370,11 +449,6 @@ def _rank_correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float6
     ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (one, other)]
     size = math.sqrt(float((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
     return float(ranks[0] @ ranks[1]) / size if size > 0 else None
-
-
-def _per_neuron(method: MethodAttribution) -> npt.NDArray[np.float64]:
-    total: npt.NDArray[np.float64] = np.abs(method.neurons_per_latent).sum(axis=0, dtype=np.float64)
-    return total
 
 
 def _different_clips(attribution: SessionAttribution, stored: StoredSession) -> int:

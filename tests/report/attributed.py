@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nwb_mivae.attribution import (
+    CONTRIBUTIONS,
     MethodAttribution,
     SessionAttribution,
     SessionStimulusRegions,
@@ -60,6 +62,9 @@ def attributed(
         stimulus_row=np.arange(total),
         content=np.arange(total),
         coordinates=coordinates,
+        cells=pd.DataFrame(
+            {"source_row": 100 + np.arange(cells), "source_path": "/processing/rois", "source_file": "a.nwb"}
+        ),
     )
     store = SimpleNamespace(
         sessions={KEY: stored},
@@ -72,18 +77,20 @@ def attributed(
 def attribution(
     random: np.random.Generator, total: int, cells: int, methods: tuple[str, ...], to: tuple[str, ...], of: str
 ) -> SessionAttribution:
-    """Random magnitudes, signed for ``score``."""
+    """Random magnitudes, signed for ``score``; evidence has one sign for each cell, against in every third."""
 
     def maps(method: str) -> MethodAttribution:
         sign = random.choice([-1, 1], (total, 1)) if method == "score" else np.ones((total, 1))
         neurons = cells if "neurons" in to else 0
         height, width = (HEIGHT, WIDTH) if "pixels" in to else (0, 0)
+        evidence = method in CONTRIBUTIONS and of == "shared"
+        speaks = np.where(np.arange(neurons) % 3 == 0, -1, 1) if evidence else np.ones(neurons)
         return MethodAttribution(
-            neurons=(sign * random.random((total, neurons))).astype(np.float32),
+            neurons=(sign * speaks * random.random((total, neurons))).astype(np.float32),
             neurons_per_latent=random.random((LATENTS, neurons)).astype(np.float32),
             pixels=(sign[..., None] * random.random((total, height, width))).astype(np.float32),
             pixels_per_latent=random.random((LATENTS, height, width)).astype(np.float32),
-            signed=method == "score",
+            signed=method == "score" or evidence,
         )
 
     frames = np.arange(total)

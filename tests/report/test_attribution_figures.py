@@ -72,6 +72,15 @@ def test_attribution_that_is_never_negative_is_brighter_where_it_is_stronger():
     assert (np.diff(brightness) > 0).all()
 
 
+def test_what_has_a_sign_has_its_colour_where_none_is_negative():
+    values = {"fisher": np.array([0.0, 1, 2, 3]), "evidence": np.array([0.0, 1, 2, 3])}
+    figure = figures.attribution_on_cortex(CORNERS, values, "a", ["evidence"])
+    fisher, evidence = (at(figure, panel, 0, 0) for panel in figure.axes[:2])
+    assert fisher.sum() < 1.5
+    np.testing.assert_allclose(evidence, 0.97, atol=0.03)
+    assert inside(figure)
+
+
 @pytest.mark.parametrize(
     "values", [np.zeros(4), np.full(4, np.nan), np.ones(4), -np.ones(4)], ids=["zero", "unknown", "one", "minus one"]
 )

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nwb_mivae.attribution import SessionStimulusRegions
+from nwb_mivae.attribution import SessionAttribution, SessionStimulusRegions
 from nwb_mivae.report import figures
 from nwb_mivae.report.attribution_section import _effects, attribution_section
 from tests.report.attributed import CLIPS, FRAMES, KEY, Attributed, attributed, stimulus_regions
@@ -147,6 +148,87 @@ def test_cells_without_positions_have_no_map_and_it_is_said(drawn: dict[str, Any
     assert "mouse-1: the file gives no positions of its cells" in html
     assert "attribution_on_cortex" not in drawn
     assert "subpopulations_on_cortex" not in drawn
+
+
+ALL = ("score", "fisher", "integrated_gradients", "gradient_x_input")
+
+
+def test_evidence_is_drawn_on_cortex_with_its_sign_beside_fisher(drawn: dict[str, Any], tmp_path: Path) -> None:
+    made = attributed(tmp_path, methods=ALL)
+    html = section(made)
+    _, values, _, signed = drawn["attribution_on_cortex"]
+    assert list(values) == ["gradient x input: evidence, nats per frame", "fisher"]
+    assert signed == ["gradient x input: evidence, nats per frame"]
+    known = SessionAttribution.load(made.run.attribution / f"{KEY}.npz")
+    evidence = known.methods["gradient_x_input"].neurons.mean(0)
+    np.testing.assert_allclose(values[signed[0]], evidence, rtol=1e-5)
+    assert (values[signed[0]][::3] < 0).all()
+    np.testing.assert_allclose(values["fisher"], np.sqrt((known.methods["fisher"].neurons ** 2).mean(0)), rtol=1e-5)
+    assert "red cells speak for what was shown, blue ones against it" in html
+
+
+def test_the_cells_that_speak_most_for_what_was_shown_are_named(drawn: dict[str, Any], tmp_path: Path) -> None:
+    made = attributed(tmp_path, methods=ALL)
+    html = section(made)
+    known = SessionAttribution.load(made.run.attribution / f"{KEY}.npz")
+    evidence = known.per_session("gradient_x_input")
+    best = np.argsort(-evidence)[:5]
+    assert re.findall(r"row (\d+) of /processing/rois<", html) == [str(100 + cell) for cell in best]
+    assert f"<td>{evidence[best[0]]:.3g}</td>" in html
+    place = 1 + int((known.per_session("fisher") > known.per_session("fisher")[best[0]]).sum())
+    names = re.search(r"<tr>(<th>cell</th>.*?)</tr>", html)
+    row = re.search(rf"<tr>(<td>row {100 + best[0]} of .*?)</tr>", html)
+    assert names is not None
+    assert row is not None
+    column = re.findall("<th>(.*?)</th>", names[1]).index("place by fisher")
+    assert re.findall("<td[^>]*>(.*?)</td>", row[1])[column] == str(place)
+    assert "for what was shown, in 40 of 60 cells" in html
+
+
+def test_cells_of_joined_files_are_named_by_their_file(drawn: dict[str, Any], tmp_path: Path) -> None:
+    made = attributed(tmp_path, cells=3, methods=("gradient_x_input",))
+    made.store.sessions[KEY].cells = pd.DataFrame(
+        {"source_row": [0, 0, 1], "source_path": "/rois", "source_file": ["d/a.nwb", "d/b.nwb", "d/b.nwb"]}
+    )
+    html = section(made)
+    for name in ("row 0 of /rois of a.nwb", "row 0 of /rois of b.nwb", "row 1 of /rois of b.nwb"):
+        assert f"<td>{name}</td>" in html
+
+
+def test_a_cell_that_speaks_against_what_was_shown_comes_last_in_the_agreement(
+    drawn: dict[str, Any], tmp_path: Path
+) -> None:
+    made = attributed(tmp_path, methods=("fisher", "gradient_x_input"))
+    path = made.run.attribution / f"{KEY}.npz"
+    known = SessionAttribution.load(path)
+    against = -np.tile(np.arange(1, 61, dtype=np.float32), (CLIPS * FRAMES, 1))
+    known.methods["gradient_x_input"].neurons[...] = against
+    known.methods["fisher"].neurons[...] = -against
+    known.save(path)
+    html = section(made)
+    assert '<td class="number">-1.000</td>' in html
+    assert "Contributions to evidence have a sign" in html
+    assert "for what was shown, in 0 of 60 cells" in html
+
+
+@pytest.mark.parametrize(
+    ("methods", "of", "mapped"),
+    [(("fisher",), "shared", "fisher"), (("gradient_x_input",), "private", "gradient x input")],
+    ids=["no contributions", "contributions to means"],
+)
+def test_without_evidence_it_is_said(
+    drawn: dict[str, Any], tmp_path: Path, methods: tuple[str, ...], of: str, mapped: str
+) -> None:
+    html = section(attributed(tmp_path, methods=methods, of=of, regions=False))
+    assert "Which cells speak for what was shown is not known" in html
+    _, values, _, signed = drawn["attribution_on_cortex"]
+    assert (list(values), signed) == ([mapped], [])
+    assert "red cells" not in html
+
+
+def test_groups_found_within_clips_are_doubted(drawn: dict[str, Any], tmp_path: Path) -> None:
+    assert "Groups found within clips are weak evidence" in section(attributed(tmp_path, groups=2))
+    assert "Groups found within clips are weak evidence" not in section(attributed(tmp_path, groups=1))
 
 
 @pytest.mark.parametrize(("cells", "groups", "none"), [(60, 1, 20), (12, 0, 12), (3, 1, 0), (1, 1, 0)])
