@@ -25,7 +25,7 @@ from nwb_mivae.annotation.schema import (
     refuse_other_meaning,
     warn_of_newer_schema,
 )
-from nwb_mivae.attribution.result import MethodAttribution
+from nwb_mivae.attribution.result import MethodAttribution, is_signed
 from nwb_mivae.errors import AnnotationError, NwbMivaeError
 from nwb_mivae.inference.latents import LatentBlock
 
@@ -347,20 +347,22 @@ class _Reader:
         cells = self.cells_of_all([mine for _, mine in by_method.values() if mine])
         methods = {}
         for method, (pixels, mine) in by_method.items():
-            n_latents = self.n_latents(*pixels, *mine)
             # A file of a session may have none of its cells, and one of another program only cells or only pixels.
-            frames, latents = np.zeros((len(known), 0), np.float32), np.zeros((n_latents, 0), np.float32)
+            # Private latents of the two modalities differ in number.
+            of_neural, of_stimulus = self.n_latents(mine or pixels), self.n_latents(pixels or mine)
+            frames, latents = np.zeros((len(known), 0), np.float32), np.zeros((of_neural, 0), np.float32)
             if not mine:
                 frames, latents = (np.full((len(each), len(cells)), np.nan, np.float32) for each in (frames, latents))
             methods[method] = MethodAttribution(
                 neurons=np.concatenate([frames, *(_rows(series.data, known) for series in mine)], axis=1),
                 neurons_per_latent=np.concatenate(
-                    [latents, *(self.per_latent(series, n_latents) for series in mine)], axis=1
+                    [latents, *(self.per_latent(series, of_neural) for series in mine)], axis=1
                 ),
                 pixels=_rows(pixels[0].data, known) if pixels else np.zeros((len(known), 0, 0), np.float32),
-                pixels_per_latent=self.per_latent(pixels[0], n_latents)
+                pixels_per_latent=self.per_latent(pixels[0], of_stimulus)
                 if pixels
-                else np.zeros((n_latents, 0, 0), np.float32),
+                else np.zeros((of_stimulus, 0, 0), np.float32),
+                signed=is_signed(method, self.settings((*mine, *pixels)[0]).get("divided")),
             )
         return AnnotatedAttribution(time=time[known], cells=cells, methods=methods, settings=self.settings(every[0]))
 
@@ -375,8 +377,8 @@ class _Reader:
                 raise self.refusal("an attribution of other cells by each method", self.opened.path_of(series[0]))
         return found[0] if found else _no_cells()
 
-    def n_latents(self, *attributions: Any) -> int:
-        """How many latents were attributed: as many as are summarised or, without a summary, as the space has."""
+    def n_latents(self, attributions: Sequence[Any]) -> int:
+        """How many latents were attributed to one source: as many as are summarised, or else as the space has."""
         known = [len(each.per_latent) for each in attributions if getattr(each, "per_latent", None) is not None]
         spaces = {self.text(series, "space"): series.data.shape[1] for series in self.of_type("LatentSeries")}
         return int(known[0] if known else spaces.get(self.text(attributions[0], "target"), 1))

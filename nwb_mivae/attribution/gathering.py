@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.attribution.configuration import AttributionConfiguration, MethodName, SourceName
-from nwb_mivae.attribution.result import CONTRIBUTIONS, SOURCES, MethodAttribution
+from nwb_mivae.attribution.result import SOURCES, MethodAttribution, is_signed
 from nwb_mivae.errors import AttributionError
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class Gathered:
                         object_path=session,
                     )
             parts |= {source: frames, f"{source}_per_latent": per_latent, f"{source}_by_latent": by_latent}
-        evidence = method in CONTRIBUTIONS and self._configuration.divided == "evidence"
-        return MethodAttribution(**parts, signed=method == "score" or evidence)
+        return MethodAttribution(**parts, signed=is_signed(method, self._configuration.divided))
 
     def error_of_probes(self) -> dict[str, float] | None:
         """By source, the relative standard error that probes leave in ``fisher``, if any were drawn."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nwb_mivae.errors import AttributionError
 from nwb_mivae.outputs import whole_file
 
-__all__ = ["CONTRIBUTIONS", "METHODS", "SOURCES", "Averages", "MethodAttribution", "SessionAttribution"]
+__all__ = ["CONTRIBUTIONS", "METHODS", "SOURCES", "Averages", "MethodAttribution", "SessionAttribution", "is_signed"]
 
 _Maps = npt.NDArray[np.float32]
 _Source = Literal["neurons", "pixels"]
@@ -33,6 +33,24 @@ _MAPS_BY_LATENT = ("neurons_by_latent", "pixels_by_latent")
 _FRAMES = ("time", "stop_time", "row", "presentation", "clip")
 
 
+def is_signed(method: str, divided: str | None) -> bool:
+    """Whether a method's maps, taken together over latents, have a sign.
+
+    They have where values of different latents may be added. Those of posterior means may not, since which way a latent
+    points is arbitrary; and Fisher scores are squares.
+
+    Parameters
+    ----------
+    method : str
+        One of :data:`METHODS`; of others nothing is known, and they are taken to have a sign.
+    divided : {"evidence", "mean"} or None
+        What contributions add up to; ``None`` where there are none.
+    """
+    if method not in METHODS:
+        return True
+    return method == "score" or (method in CONTRIBUTIONS and divided == "evidence")
+
+
 @dataclass(frozen=True)
 class MethodAttribution:
     """One method's attribution of F frames to N neurons and to H x W pixels; none where not asked for.
@@ -43,9 +61,9 @@ class MethodAttribution:
     Attributes
     ----------
     neurons : ndarray of float32, (F, N)
-        Per standard deviation of the neuron's activity for ``score``, ``fisher`` and ``gradient``; for contributions
-        their own unit, nats for evidence. Over latents the sum, where values of different latents may be added; else
-        the root of the sum of squares.
+        Per standard deviation of the neuron's activity, or per spike where activity is counts, for ``score``,
+        ``fisher`` and ``gradient``; for contributions their own unit, nats for evidence. Over latents the sum, where
+        values of different latents may be added; else the root of the sum of squares.
     neurons_per_latent : ndarray of float32, (K, N)
         Session figure per latent, over frames: mean of the absolute value for ``score`` and ``gradient``, root mean
         square for ``fisher``, mean with its sign for contributions.
@@ -56,7 +74,7 @@ class MethodAttribution:
     neurons_by_latent, pixels_by_latent : ndarray of float32, (K, F, N) and (K, F, H, W)
         Every latent's own map; signed, but for ``fisher``. ``None`` where not kept.
     signed : bool
-        Whether ``neurons`` and ``pixels`` have a sign.
+        Whether ``neurons`` and ``pixels`` have a sign, see :func:`is_signed`.
     """
 
     neurons: _Maps

@@ -17,6 +17,7 @@ from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel, RoiResponseS
 
 from nwb_mivae.annotation import ModelRecord, TrainingSession
 from nwb_mivae.attribution import MethodAttribution, SessionAttribution, SessionSubpopulations
+from nwb_mivae.attribution.result import is_signed
 from nwb_mivae.evaluation import CONDITIONS, AcrossAnimals, ConditionMetrics, Evaluation
 from nwb_mivae.inference import SessionFingerprints
 from nwb_mivae.inference.latents import BLOCKS, LatentBlock, SessionLatents
@@ -42,6 +43,7 @@ class Stored:
     presentation: np.ndarray
     presentations: pd.DataFrame
     cells: pd.DataFrame
+    trace_kind: str = "dff"
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -186,11 +188,17 @@ def stored_for(
     )
 
 
-def latents_for(stored: Any, rows: list[int] | np.ndarray | None = None, *, seed: int = 0) -> SessionLatents:
-    """Synthetic latents at some rows of a stored session (default: all but the fourth)."""
+def latents_for(
+    stored: Any, rows: list[int] | np.ndarray | None = None, *, seed: int = 0, private: tuple[int, int] = (LATENTS,) * 2
+) -> SessionLatents:
+    """Synthetic latents at some rows of a stored session (default: all but the fourth).
+
+    ``private`` are the numbers of the neural and of the stimulus private latents.
+    """
     rows = np.setdiff1d(np.arange(stored.n_frames), [3]) if rows is None else np.asarray(rows, np.int64)
     random = np.random.default_rng(seed)
-    shape = (len(rows), LATENTS)
+    numbers = dict.fromkeys(BLOCKS, LATENTS) | dict(zip(("neural_private", "stimulus_private"), private, strict=True))
+    shapes = {name: (len(rows), number) for name, number in numbers.items()}
     return SessionLatents(
         session=stored.key,
         time=np.asarray(stored.time)[rows],
@@ -203,31 +211,44 @@ def latents_for(stored: Any, rows: list[int] | np.ndarray | None = None, *, seed
             name: LatentBlock(
                 random.normal(size=shape).astype(np.float32), random.uniform(0.1, 1, shape).astype(np.float32)
             )
-            for name in BLOCKS
+            for name, shape in shapes.items()
         },
         context={"clips": 5, "minutes": 0.25},
     )
 
 
-def attribution_for(stored: Any, rows: list[int] | np.ndarray | None = None, *, seed: int = 1) -> SessionAttribution:
-    """Synthetic attribution at some rows of a stored session (default: the last five)."""
+def attribution_for(
+    stored: Any,
+    rows: list[int] | np.ndarray | None = None,
+    *,
+    seed: int = 1,
+    methods: tuple[str, ...] = ("score", "fisher"),
+    numbers: tuple[int, int] = (LATENTS, LATENTS),
+    divided: str | None = None,
+    **configuration: Any,
+) -> SessionAttribution:
+    """Synthetic attribution at some rows of a stored session (default: the last five).
+
+    ``numbers`` are those of the neural and of the stimulus latents; more keywords are settings of the attribution.
+    """
     rows = np.arange(stored.n_frames)[-5:] if rows is None else np.asarray(rows)
     random = np.random.default_rng(seed)
     frames, cells = len(rows), stored.n_cells
 
-    def method() -> MethodAttribution:
-        shapes = ((frames, cells), (LATENTS, cells), (frames, HEIGHT, WIDTH), (LATENTS, HEIGHT, WIDTH))
-        return MethodAttribution(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
+    def method(name: str) -> MethodAttribution:
+        shapes = ((frames, cells), (numbers[0], cells), (frames, HEIGHT, WIDTH), (numbers[1], HEIGHT, WIDTH))
+        maps = (random.normal(size=shape).astype(np.float32) for shape in shapes)
+        return MethodAttribution(*maps, signed=is_signed(name, divided))
 
     return SessionAttribution(
         session=stored.key,
-        methods={"score": method(), "fisher": method()},
+        methods={name: method(name) for name in methods},
         time=np.asarray(stored.time)[rows],
         stop_time=np.asarray(stored.stop_time)[rows],
         row=rows.astype(np.int64),
         presentation=np.asarray(stored.presentation)[rows].astype(np.int64),
         clip=np.zeros(frames, np.int64),
-        settings={"seed": 0, "clips": 1},
+        settings={"seed": 0, "clips": 1, "divided": divided, "configuration": configuration},
     )
 
 

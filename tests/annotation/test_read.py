@@ -23,6 +23,7 @@ from pynwb import NWBHDF5IO
 from pynwb.testing.mock.file import mock_NWBFile
 
 from nwb_mivae.annotation import Annotations, annotate, annotation_names, read_annotations
+from nwb_mivae.attribution import METHODS
 from nwb_mivae.errors import AnnotationError, SessionError
 from nwb_mivae.evaluation import CONDITIONS
 from nwb_mivae.inference.latents import BLOCKS
@@ -104,6 +105,7 @@ def test_latents_attribution_and_origin_come_back(whole: tuple[Path, Stored, Ann
     assert read.attribution.cells["id"].tolist() == read.attribution.cells["source_row"].tolist() == [5, 2, 0, 6]
     assert read.attribution.settings == attribution.settings
     for name, maps in attribution.methods.items():
+        assert read.attribution.methods[name].signed == maps.signed == (name == "score")
         for part in ("neurons", "neurons_per_latent", "pixels", "pixels_per_latent"):
             np.testing.assert_array_equal(getattr(read.attribution.methods[name], part), getattr(maps, part))
 
@@ -210,6 +212,62 @@ def test_units_come_back(tmp_path: Path):
     read = read_annotations(annotated(source, stored_for(source, cell_rows={"units": [4, 1, 2]})))
     assert set(read.cells_table()["source_path"]) == {"units"}
     assert read.cells_table()["id"].tolist() == [4, 1, 2]
+
+
+@pytest.mark.parametrize(("numbers", "latents"), [((2, 5), None), ((5, 3), [1, 0])])
+def test_private_latents_of_each_modality_come_back_in_their_own_number(
+    tmp_path: Path, numbers: tuple[int, int], latents: list[int] | None
+):
+    source = write_source(tmp_path / "source.nwb", planes=2)
+    stored = stored_for(source, cell_rows={PLANE: [5, 2], f"{PLANE}1": [6, 0, 3]})
+    attribution = attribution_for(
+        stored, methods=("fisher", "gradient"), of="private", latents=latents,
+        numbers=numbers if latents is None else (len(latents),) * 2,
+    )  # fmt: skip
+    encoded = latents_for(stored, private=numbers)
+    read = read_annotations(annotated(source, stored, latents=encoded, attribution=attribution, evaluation=None))
+    assert [read.blocks[f"{name}_private"].mean.shape[1] for name in ("neural", "stimulus")] == [*numbers]
+    assert read.attribution is not None
+    assert set(read.attribution.methods) == {"fisher", "gradient"}
+    for name, maps in attribution.methods.items():
+        for part in ("neurons", "neurons_per_latent", "pixels", "pixels_per_latent"):
+            np.testing.assert_array_equal(getattr(read.attribution.methods[name], part), getattr(maps, part))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_without_summaries_private_latents_are_as_many_as_their_own_space_has(tmp_path: Path):
+    source = write_source(tmp_path / "source.nwb")
+    stored = stored_for(source)
+    attribution = attribution_for(stored, methods=("fisher",), of="private", numbers=(2, 5))
+    out = annotated(source, stored, latents=latents_for(stored, private=(2, 5)), attribution=attribution)
+    with h5py.File(out, "r+") as file:
+        for name in ("cells", "stimulus"):
+            del file[f"processing/mivae/attribution_fisher_{name}/per_latent"]
+    read = read_annotations(out).attribution
+    assert read is not None
+    maps = read.methods["fisher"]
+    assert (maps.neurons_per_latent.shape, maps.pixels_per_latent.shape) == ((2, 4), (5, 4, 6))
+    assert np.isnan(maps.neurons_per_latent).all()
+    assert np.isnan(maps.pixels_per_latent).all()
+
+
+@pytest.mark.parametrize(
+    ("divided", "signed"),
+    [
+        ("evidence", {"score", "gradient_x_input", "integrated_gradients", "occlusion"}),
+        ("mean", {"score"}),
+        (None, {"score"}),
+    ],
+)
+def test_whether_maps_have_a_sign_comes_back(tmp_path: Path, divided: str | None, signed: set[str]):
+    source = write_source(tmp_path / "source.nwb")
+    stored = stored_for(source)
+    attribution = attribution_for(stored, methods=METHODS, divided=divided)
+    assert {name for name, maps in attribution.methods.items() if maps.signed} == signed
+    read = read_annotations(annotated(source, stored, attribution=attribution)).attribution
+    assert read is not None
+    assert set(read.methods) == set(METHODS)
+    assert {name for name, maps in read.methods.items() if maps.signed} == signed
 
 
 def test_planes_come_back_side_by_side(tmp_path: Path):
@@ -378,6 +436,7 @@ def test_an_attribution_to_cells_or_to_pixels_alone_comes_back(of_another_progra
     assert read is not None
     assert list(read.cells["source_row"]) == list(cells.rois.data)
     one, other = read.methods["one"], read.methods["other"]
+    assert one.signed, "of a method of another program nothing is known"
     np.testing.assert_array_equal(one.neurons, cells.data[~np.isnan(cells.data).all(axis=1)])
     np.testing.assert_array_equal(one.neurons_per_latent, cells.per_latent)
     assert (one.pixels.shape, one.pixels_per_latent.shape) == ((len(read.time), 0, 0), (len(cells.per_latent), 0, 0))
