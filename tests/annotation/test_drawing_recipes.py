@@ -38,6 +38,7 @@ SECTIONS: dict[str, list[str]] = {
 }
 FILE = "sub-m1_ses-1_desc-mivae_ophys.nwb"
 CELLS = [5, 2, 0, 6]
+CHOSEN = [7, 2, 4]
 SPACING = 2.0
 PICTURES = {
     "With nwb_mivae": ("pixels.gif", "latents.png", "cells.png", "cortex.png", "subpopulations.png"),
@@ -78,7 +79,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored = stored_for(source, shown="stimulus/presentation/shown")
     annotate(
         source, folder / FILE, latents=latents_for(stored), stored=stored, model=model_record(),
-        attribution=attribution_for(stored), subpopulations=subpopulations_for(stored),
+        attribution=attribution_for(stored, latents=CHOSEN), subpopulations=subpopulations_for(stored),
     )  # fmt: skip
     return folder / FILE
 
@@ -137,6 +138,8 @@ def test_the_attribution_is_that_of_the_file(drawn, annotated: Path):
     score = stored.attribution.methods["score"]
     if section == "With nwb_mivae":
         np.testing.assert_array_equal(after[-1]["score"].pixels, score.pixels)
+        named = [found["names"] for found in after if "chosen" in found]
+        assert named[0] == ["latent 7", "latent 2", "latent 4"], "those that were attributed, in their order"
     else:
         np.testing.assert_array_equal(after[-1]["of_pixels"], score.pixels)
         np.testing.assert_array_equal(after[-1]["of_cells"], score.neurons)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,6 +17,7 @@ from nwb_mivae.annotation.objects.arrays import chunk_shape
 from nwb_mivae.annotation.objects.metrics import alignment_metrics
 from nwb_mivae.annotation.objects.tables import distinct_names
 from nwb_mivae.annotation.results import Results, refuse_other_weights
+from nwb_mivae.attribution import METHODS
 from nwb_mivae.errors import AnnotationError
 from tests.annotation.sources import (
     HEIGHT,
@@ -96,6 +98,61 @@ def test_tables_of_one_name_in_two_modules_are_told_apart(tmp_path: Path):
                 assert region.table is table
                 assert region.data[:].tolist() == rows
             assert found[f"subpopulations_{suffix}"].attribution is found[f"attribution_score_cells_{suffix}"]
+
+
+def descriptions_of(folder: Path, *, trace_kind: str = "dff", **attribution: Any) -> dict[str, str]:
+    """What the series of an annotated file say about themselves, by method and source."""
+    source = write_source(folder / "source.nwb")
+    stored = replace(stored_for(source), trace_kind=trace_kind)
+    out = annotate(
+        source, folder / "out.nwb", latents=latents_for(stored), stored=stored, model=model_record(),
+        attribution=attribution_for(stored, **attribution),
+    )  # fmt: skip
+    with NWBHDF5IO(str(out), "r") as reading:
+        found = reading.read().processing["mivae"].data_interfaces
+        names = [name for name in found if name.startswith("attribution_")]
+        return {name.removeprefix("attribution_"): found[name].description for name in names}
+
+
+@pytest.mark.parametrize(
+    ("trace_kind", "per_what"),
+    [
+        ("dff", "per standard deviation of the cell's activity;"),
+        ("spikes", "per spike;"),
+    ],
+)
+def test_derivatives_are_in_the_unit_of_their_own_source(tmp_path: Path, trace_kind: str, per_what: str):
+    methods = ("score", "fisher", "gradient")
+    found = descriptions_of(tmp_path, trace_kind=trace_kind, methods=methods)
+    for method in methods:
+        of_cells, of_pixels = found[f"{method}_cells"], found[f"{method}_stimulus"]
+        assert per_what in of_cells
+        assert "luminance" not in of_cells
+        assert "per unit of luminance (black 0, white 1);" in of_pixels
+        assert "standard deviation" not in of_pixels
+        assert "spike" not in of_pixels
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        (None, ""),
+        ([3, 1], " Rows of per_latent are latents 3, 1."),
+        ([0], " The row of per_latent is latent 0."),
+    ],
+)
+def test_series_say_what_their_summaries_are_of(tmp_path: Path, chosen: list[int] | None, words: str):
+    number = 3 if chosen is None else len(chosen)
+    found = descriptions_of(tmp_path, methods=METHODS, divided="mean", latents=chosen, numbers=(number, number))
+    assert set(found) == {f"{method}_{source}" for method in METHODS for source in ("cells", "stimulus")}
+    summaries = dict.fromkeys(METHODS, "mean over attributed frames, with its sign") | {
+        "score": "mean of the absolute value over attributed frames",
+        "gradient": "mean of the absolute value over attributed frames",
+        "fisher": "root mean square over attributed frames",
+    }
+    for name, description in found.items():
+        summary = summaries[name.rpartition("_")[0]]
+        assert description.endswith(f" NaN where not attributed. per_latent is the {summary}.{words}")
 
 
 def test_subpopulations_stand_without_the_attribution_they_came_from(tmp_path: Path):

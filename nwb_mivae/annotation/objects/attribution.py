@@ -1,4 +1,4 @@
-"""Attribution of the shared latents: per method one series for each table of cells, and one for the pixels."""
+"""Attribution of the latents: per method one series for each table of cells, and one for the pixels."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def attribution_series(
     block = attribution.block
     # A latent of one modality is traced to that modality's own input.
     cells_target, pixels_target = f"neural_{block}", f"stimulus_{block}"
+    activity = "per spike" if stored.trace_kind == "spikes" else "per standard deviation of the cell's activity"
     stimulus = _one_stimulus(stored, attribution, objects)
     place = np.searchsorted(frames, attribution.row)
     for method, maps in attribution.methods.items():
@@ -58,7 +59,7 @@ def attribution_series(
             region = "units" if table.are_units else "rois"
             series = kind(
                 name=name_of_cells(method, table),
-                description=_description(attribution, method, "the activity of each cell at each frame"),
+                description=_description(attribution, method, "the activity of each cell at each frame", activity),
                 unit=_unit(attribution, method),
                 data=sparse(maps.neurons[:, table.cells], place, len(frames), backend),
                 per_latent=compressed(maps.neurons_per_latent[:, table.cells], backend),
@@ -75,7 +76,10 @@ def attribution_series(
         yield ndx_mivae.StimulusAttributionSeries(
             name=f"attribution_{method}_stimulus",
             description=_description(
-                attribution, method, "each pixel of the frame at each frame, at the model's resolution"
+                attribution,
+                method,
+                "each pixel of the frame at each frame, at the model's resolution",
+                "per unit of luminance (black 0, white 1)",
             ),
             unit=_unit(attribution, method),
             data=sparse(maps.pixels, place, len(frames), backend),
@@ -93,11 +97,12 @@ def _setting(attribution: SessionAttribution, name: str, otherwise: str) -> str:
     return str(attribution.settings.get("configuration", {}).get(name) or otherwise)
 
 
-def _description(attribution: SessionAttribution, method: str, what: str) -> str:
+def _description(attribution: SessionAttribution, method: str, what: str, per_what: str) -> str:
+    """Words for one series; ``per_what`` says what derivatives with respect to its source are per."""
     block = attribution.block
     summed = "summed over latents" if attribution.methods[method].signed else "root of the sum of squares over latents"
     if method not in CONTRIBUTIONS:
-        unit = "per standard deviation of a cell's activity, or per unit of luminance (black 0, white 1)"
+        unit = per_what
     elif _divided(attribution) == "evidence":
         unit = (
             "as a contribution, against the baseline, to the evidence: the log posterior at the other modality's "
@@ -105,7 +110,26 @@ def _description(attribution: SessionAttribution, method: str, what: str) -> str
         )
     else:
         unit = "as a contribution, against the baseline, to the posterior mean"
-    return f"Attribution ({method}) of the {block} latents to {what}, {summed}, {unit}; NaN where not attributed."
+    return (
+        f"Attribution ({method}) of the {block} latents to {what}, {summed}, {unit}; NaN where not attributed. "
+        f"{_description_per_latent(attribution, method)}"
+    )
+
+
+def _description_per_latent(attribution: SessionAttribution, method: str) -> str:
+    if method == "fisher":
+        over_frames = "root mean square over attributed frames"
+    elif method in CONTRIBUTIONS:
+        over_frames = "mean over attributed frames, with its sign"
+    else:
+        over_frames = "mean of the absolute value over attributed frames"
+    summary = f"per_latent is the {over_frames}."
+    chosen = attribution.settings.get("configuration", {}).get("latents")
+    if not chosen:
+        return summary
+    numbers = ", ".join(map(str, chosen))
+    rows = "Rows of per_latent are latents" if len(chosen) > 1 else "The row of per_latent is latent"
+    return f"{summary} {rows} {numbers}."
 
 
 def _divided(attribution: SessionAttribution) -> str:
