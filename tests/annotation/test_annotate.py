@@ -166,7 +166,7 @@ def test_cells_are_exactly_the_attributed_rows(source: Path, stored: Stored):
         assert (series.target, series.baseline) == ("neural_shared", None)
         score = nwbfile.processing["mivae"]["attribution_score_stimulus"]
         assert (score.target, score.baseline) == ("stimulus_shared", "posterior mean of neural_shared")
-        assert json.loads(score.settings) == {"seed": 0, "clips": 1}
+        assert json.loads(score.settings) == {"seed": 0, "clips": 1, "divided": None, "configuration": {}}
 
 
 def test_each_plane_has_a_series_of_its_own(tmp_path: Path):
