@@ -147,7 +147,7 @@ def _baseline(attribution: SessionAttribution, method: str, other: str) -> str |
         return None
     return {
         "mean": "mean of each cell or pixel over the attributed frames",
-        "zero": "standardised activity of zero, black pixels",
+        "zero": "mean activity over the training part (spike counts: none), black pixels",
         "rest": "tenth percentile of each cell's activity, uniform frames of the mean luminance",
     }[_setting(attribution, "baseline", "mean")]
 
