@@ -13,20 +13,24 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from nwb_mivae import pipeline
 from nwb_mivae.attribution import METHODS, MethodAttribution, SessionAttribution
-from nwb_mivae.clips import load_clips
+from nwb_mivae.clips import ClipStore, load_clips
 from nwb_mivae.evaluation import metrics
 from nwb_mivae.model import Context
 from tests.benchmarks.alignment.scales import Material, material
 from tests.benchmarks.attribution.__main__ import main
 from tests.benchmarks.attribution.finding_planted import Judged, first_half, neuron_figures, pixel_figures
 from tests.benchmarks.attribution.measures import area_under, auroc, pointing_game, removal_curves
-from tests.benchmarks.attribution.page import page
+from tests.benchmarks.attribution.page import _best_per_latent, _random_target, page
 from tests.benchmarks.attribution.planted import Planted, planted
-from tests.benchmarks.attribution.random_models import _mirrored, _OtherCells
+from tests.benchmarks.attribution.random_models import HALVES, _mirrored, _OtherCells
+from tests.benchmarks.attribution.recordings import RECORDINGS, _compare, _described
+from tests.benchmarks.attribution.recordings import main as recordings_main
 from tests.benchmarks.attribution.region_nulls import unrelated
 from tests.benchmarks.attribution.results import Results
 from tests.benchmarks.attribution.scales import SCALES
+from tests.finished_run import finished_run_of
 
 # --- figures of merit ---------------------------------------------------------------------------------------------
 
@@ -124,6 +128,119 @@ def test_a_context_of_other_cells_is_the_same_numbers_for_others() -> None:
     assert torch.equal(found.fingerprints[:, 0], found.readout[0, :, 0])
 
 
+# --- controls and targets on the page -----------------------------------------------------------------------------
+
+
+def test_every_method_has_its_control_on_neurons_and_the_fast_ones_on_pixels() -> None:
+    for scale in SCALES.values():
+        assert set(scale.control_clips_to_neurons) == set(METHODS)
+        assert set(scale.control_clips_to_pixels) == set(METHODS) - {"integrated_gradients", "occlusion"}
+        # As many draws in one half as in the other, and a spread in each.
+        assert scale.control_draws % 2 == 0
+        assert scale.control_draws >= 4
+
+
+def _of_random_models(pixels: list[float]) -> Results:
+    figures = {"neurons": {"fisher": pixels}, "pixels": {"fisher": pixels}}
+    return Results([{"sessions": {"mouse": {"random_models": {"knows_nothing": figures}}}}])
+
+
+def test_halves_of_random_models_are_shown_apart_and_judged_by_their_mean() -> None:
+    results = _of_random_models([0.60, 0.42, 0.62, 0.40])
+    assert results.drawn("knows_nothing", "pixels", "fisher", HALVES["plain"]) == [0.60, 0.62]
+    assert results.drawn("knows_nothing", "pixels", "fisher", HALVES["mirrored"]) == [0.42, 0.40]
+    _, _, words, verdict = _random_target(results, "pixels")
+    # What the halves differ by is not in the error: (0.01 ** 2 + 0.01 ** 2) ** 0.5 / 2.
+    assert words.startswith("`fisher` 0.51 ± 0.01 (0.61 / 0.41) (mean")
+    assert verdict == "met"
+    assert _random_target(_of_random_models([0.70, 0.42, 0.72, 0.40]), "pixels")[3] == "**not met**"
+    # Neurons are in one half, whose spread is wide.
+    assert _random_target(results, "neurons")[2].startswith("`fisher` 0.51 ± 0.06 (mean")
+
+
+def test_the_figure_per_latent_is_a_row_of_its_own_and_of_the_best_method() -> None:
+    def results(best: float) -> Results:
+        per_latent = {method: {"session": 0.99, "per_latent_driven": 0.7} for method in METHODS}
+        per_latent["occlusion"]["per_latent_driven"] = best
+        return Results([{"sessions": {"mouse": {"neurons": per_latent}}}])
+
+    name, target, measured, verdict = _best_per_latent(results(0.85), 0.95)
+    assert "per latent" in name
+    assert "`occlusion`" in name
+    assert (target, measured, verdict) == ("at least 0.95", "0.85", "**not met**")
+    assert _best_per_latent(results(0.96), 0.95)[3] == "met"
+
+
+# --- real recordings ----------------------------------------------------------------------------------------------
+
+
+def _real_result(name: str, sessions: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "configuration": {"recordings": name, "training.steps": 100},
+        "code": "0123456789abcdef",
+        "data": {"traces.json": "fedcba9876543210"},
+        "sessions": sessions,
+        "seconds": {"preparing": 1.5},
+        "provenance": {"platform": "Linux", "device": "cpu", "python": "3.11", "packages": {"torch": "2"}},
+    }
+
+
+def _real_session(cells: int, own: str) -> dict[str, Any]:
+    return {
+        "cells": cells,
+        "clips": 24,
+        "clips_available": 40,
+        "different_clips": 7,
+        "seconds": 2.0,
+        "subpopulations": f"One subpopulation of {cells}.",
+        "regions": "Nothing.",
+        "statistic": "luminance",
+        "conclusions": [["", "About the model."], ["doubt", own]],
+    }
+
+
+def test_the_page_of_real_recordings_says_what_few_cells_allow_and_every_sessions_findings(tmp_path: Path) -> None:
+    mice = {"mouse-1": _real_session(1, "1 cell."), "mouse-2": _real_session(6, "6 cells.")}
+    for name in RECORDINGS:
+        sessions = mice if name == "openscope" else {"person": _real_session(35, "35 cells.")}
+        path = tmp_path / f"recordings-{name}.json"
+        path.write_text(json.dumps(_real_result(name, sessions)), encoding="utf-8")
+    recordings_main(["--recordings", "--out", str(tmp_path), "--page", str(tmp_path / "page.md")])
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    before, _ = text.split("## How it was made")
+    assert "3 sessions of real cells, 1 to 35 of each (median 6)" in before
+    assert "**Subpopulations cannot be concluded.**" in before
+    assert "| `mouse-2` | 6 | 24 | 40 | 7 | 2.0 |" in text
+    # What is said of both mice stands once for them, and once for the person.
+    assert text.count("* About the model.") == 2
+    assert all(text.count(f"* **Doubt**: {own}") == 1 for own in ("1 cell.", "6 cells.", "35 cells."))
+    assert all(text.count(f"One subpopulation of {cells}.") == 1 for cells in (1, 6, 35))
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.slow
+def test_what_is_read_back_of_a_run_is_compared_with_what_was_attributed(request: pytest.FixtureRequest) -> None:
+    finished = finished_run_of(request)
+    store = ClipStore.open(finished.store)
+    attributions = {key: SessionAttribution.load(finished.run / "attribution" / f"{key}.npz") for key in store.sessions}
+    written = sorted((finished.run / "annotated").glob("*.nwb"))[:1]
+    _compare(written, store, attributions)
+    changed = {key: replace(each, methods=_raised(each.methods)) for key, each in attributions.items()}
+    with pytest.raises(ValueError, match="does not hold the attribution"):
+        _compare(written, store, changed)
+    key, attribution = next(iter(attributions.items()))
+    found = _described(
+        pipeline.AttributedSession(attribution, not_found=dict.fromkeys(("subpopulations", "regions"), "x")), store, key
+    )
+    assert found["cells"] == store.sessions[key].n_cells
+    assert found["clips"] == len(np.unique(attribution.clip)) >= found["different_clips"] >= 1
+    assert any("no subpopulations can be claimed" in sentence for _, sentence in found["conclusions"])
+
+
+def _raised(methods: Any) -> dict[str, MethodAttribution]:
+    return {name: replace(maps, pixels=maps.pixels + 1) for name, maps in methods.items()}
+
+
 # --- the whole of it ----------------------------------------------------------------------------------------------
 
 
@@ -161,6 +278,10 @@ def test_every_figure_is_measured_in_every_held_out_animal(folder: Path, tiny: M
                 assert ways["deleted"]["evidence"][0] == ways["inserted"]["evidence"][-1] == 1.0
                 assert ways["deleted"]["evidence"][-1] == ways["inserted"]["evidence"][0] == 0.0
                 assert ways["deleted"]["top1"][0] == ways["inserted"]["top1"][-1]
+        for kind in session["random_models"].values():
+            assert set(kind["neurons"]) == set(METHODS)
+            assert "fisher" in kind["pixels"]
+            assert {len(each) for source in kind.values() for each in source.values()} == {4}
         assert all(0.0 < p <= 1.0 for values in session["null_p_values"].values() for p in values)
         cells = np.array(session["subpopulations"]["cells"])
         assert cells.sum() == session["cells"]["visual"] + session["cells"]["not_visual"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.attribution.planted import Planted
     from tests.benchmarks.attribution.scales import Scale
 
-__all__ = ["KINDS", "METHODS_OF_CONTROLS", "random_figures"]
+__all__ = ["HALVES", "KINDS", "random_figures"]
 
 KINDS = {
     "knows_nothing": "all weights random, those of the front end among them, and fingerprints and read-out given to "
@@ -30,7 +30,8 @@ KINDS = {
     "own_context": "heads random; front end, and fingerprints and read-out of the animal's own recording, as in the "
     "trained model",
 }
-METHODS_OF_CONTROLS = ("score", "gradient", "gradient_x_input")
+#: Which draws are shown frames as they are, and mirrored ones, where pixels are judged.
+HALVES = {"plain": slice(0, None, 2), "mirrored": slice(1, None, 2)}
 
 
 class _OtherCells(nn.Module):
@@ -53,9 +54,9 @@ class _OtherCells(nn.Module):
 def random_figures(model: Judged, session: str, truth: Planted, scale: Scale, *, seed: int) -> dict[str, Any]:
     """AUROC of visual cells and of driving pixels, ``[kind][source][method]``, one of each draw.
 
-    Where pixels are judged, every second model is shown all frames mirrored, left for right. Any model's gradients
-    differ a little with contrast, and in a few clips there is more of it on one side: by this alone the AUROC of pixels
-    was 0.34 to 0.44 for one set of clips, and 0.58 to 0.69 for the same clips mirrored.
+    Where pixels are judged, every second model (:data:`HALVES`) is shown all frames mirrored, left for right. Any
+    model's gradients differ a little with contrast, and in a few clips there is more of it on one side: by this alone
+    the AUROC of pixels was 0.34 to 0.44 for one set of clips, and 0.58 to 0.69 for the same clips mirrored.
     """
     random = np.random.default_rng([seed, 32])
     found: dict[str, Any] = {}
@@ -71,10 +72,10 @@ def random_figures(model: Judged, session: str, truth: Planted, scale: Scale, *,
             other = model._replace(module=module)
             mirrored = other._replace(store=_mirrored(model.store)) if draw % 2 else other
             for source, shown, planted, most in (
-                ("neurons", other, truth.visual, scale.control_clips),
+                ("neurons", other, truth.visual, scale.control_clips_to_neurons),
                 ("pixels", mirrored, truth.driving_pixels, scale.control_clips_to_pixels),
             ):
-                by_method = attributions(shown, session, source, dict.fromkeys(METHODS_OF_CONTROLS, most))
+                by_method = attributions(shown, session, source, most)
                 for method, attribution in by_method.items():
                     figure = auroc(session_figure(attribution, method, source), planted)
                     figures[source].setdefault(method, []).append(figure)

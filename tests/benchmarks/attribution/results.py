@@ -51,10 +51,12 @@ class Results:
             values = values[name]
         return list(values)
 
-    def drawn(self, kind: str, source: str, method: str) -> list[float]:
-        """Figures of all models with random weights, of every seed and animal."""
+    def drawn(self, kind: str, source: str, method: str, which: slice = slice(None)) -> list[float]:
+        """Figures of models with random weights, all draws or some of each, of every seed and animal."""
         return _known(
-            value for session in self.sessions for value in session["random_models"][kind][source].get(method, [])
+            value
+            for session in self.sessions
+            for value in session["random_models"][kind][source].get(method, [])[which]
         )
 
     def p_values(self, test: str) -> list[float]:

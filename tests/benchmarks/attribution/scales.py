@@ -35,8 +35,10 @@ class Scale:
         The same of attribution of private latents to neurons.
     curve_clips, curve_clips_of_pixels, random_orders : int
         Clips that curves of removal are judged on, and random orders beside them.
-    control_clips, control_clips_to_pixels, control_draws : int
-        Clips that models with random weights are judged on, and how many such models there are (an even number).
+    control_clips_to_neurons, control_clips_to_pixels : mapping of str to int
+        Clips that models with random weights are judged on, by method; methods that are not named are left out.
+    control_draws : int
+        How many such models there are: an even number, of which every second is shown mirrored frames.
     region_clips, null_clips, null_frames, null_draws, null_permutations : int
         Clips whose attribution to pixels is compared with what is shown; clips, frames of each and permutations of the
         maps that have nothing to do with it, and how many of these are drawn.
@@ -60,8 +62,8 @@ class Scale:
     curve_clips: int
     curve_clips_of_pixels: int
     random_orders: int
-    control_clips: int
-    control_clips_to_pixels: int
+    control_clips_to_neurons: Mapping[str, int]
+    control_clips_to_pixels: Mapping[str, int]
     control_draws: int
     region_clips: int
     null_clips: int
@@ -126,9 +128,16 @@ SCALES: Mapping[str, Scale] = {
         curve_clips=12,
         curve_clips_of_pixels=8,
         random_orders=1,
-        control_clips=4,
-        control_clips_to_pixels=2,
-        control_draws=2,
+        control_clips_to_neurons={
+            "score": 4,
+            "fisher": 4,
+            "gradient": 4,
+            "gradient_x_input": 4,
+            "integrated_gradients": 2,
+            "occlusion": 2,
+        },
+        control_clips_to_pixels=dict.fromkeys(("score", "fisher", "gradient", "gradient_x_input"), 2),
+        control_draws=4,
         region_clips=12,
         null_clips=4,
         null_frames=2,
@@ -168,8 +177,15 @@ SCALES: Mapping[str, Scale] = {
         curve_clips=128,
         curve_clips_of_pixels=64,
         random_orders=5,
-        control_clips=32,
-        control_clips_to_pixels=8,
+        control_clips_to_neurons={
+            "score": 32,
+            "fisher": 32,
+            "gradient": 32,
+            "gradient_x_input": 32,
+            "integrated_gradients": 8,
+            "occlusion": 8,
+        },
+        control_clips_to_pixels=dict.fromkeys(("score", "fisher", "gradient", "gradient_x_input"), 8),
         control_draws=4,
         region_clips=48,
         null_clips=24,
