@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from nwb_mivae.outputs import whole_file
@@ -48,7 +49,7 @@ def _meaning(found: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(
         [
             f"The whole of attribution on {len(sessions)} sessions of real cells, {cells[0]} to {cells[-1]} of each "
-            f"(median {cells[len(cells) // 2]}). There is no truth to compare with.",
+            f"(median {median(cells):g}). There is no truth to compare with.",
             "",
             "* **Can be concluded**: the way from recordings of calcium and of spikes to attribution, into NWB files "
             "and back is passable, and what was read back is what was written, to the last bit. Of these few cells, in "
@@ -90,7 +91,7 @@ def _recordings(each: Mapping[str, Any]) -> list[str]:
     named = ", ".join(f"`{key}={value}`" for key, value in settings.items() if key != "recordings")
     seconds = ", ".join(f"{step} {value:g}" for step, value in each["seconds"].items())
     shared = _in_every_session(sessions)
-    parts = [f"## {title}", about, f"Settings: {named}. Seconds: {seconds}."]
+    parts = [f"## {title}", about, f"Settings: {named}. Seconds by the clock: {seconds}."]
     parts.append(_table(sessions))
     if shared:
         parts += ["What the report says can and cannot be concluded of each of these sessions:", _bullets(shared)]
