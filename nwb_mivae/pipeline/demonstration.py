@@ -29,9 +29,9 @@ __all__ = ["DEMO_SETTINGS", "DemoResult", "demo"]
 #: What differs from the defaults, so that the whole takes minutes on two cores.
 DEMO_SETTINGS: dict[str, Any] = {
     "split.held_out": 1,
-    "training.steps": 400,
-    "training.validate_every": 100,
-    "training.checkpoint_every": 100,
+    "training.steps": 360,
+    "training.validate_every": 120,
+    "training.checkpoint_every": 120,
     "attribution.clips": 8,
     "subpopulations.onsets": 64,
 }

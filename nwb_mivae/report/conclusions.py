@@ -102,8 +102,8 @@ def _cells(attribution: SessionAttribution, cells: int) -> list[tuple[str, str]]
         return [
             (
                 "doubt",
-                f"{cells} cell{'s' * (cells != 1)}, fewer than {_FEW_CELLS}: no subpopulations can be claimed, whatever "
-                "was found above. "
+                f"{cells} cell{'s' * (cells != 1)}, fewer than {_FEW_CELLS}: no subpopulations can be claimed, "
+                "whatever was found above. "
                 f"Stability {same}, and of so few cells a group is a handful, whose form one or two decide.",
             )
         ]
