@@ -21,6 +21,9 @@ from tests.benchmarks.alignment.recordings.judging import CONDITIONS, shared_lat
 from tests.benchmarks.alignment.recordings.positions import PositionedClips, middle_of, positioned_clips
 
 FRAMES = 16
+#: Of the eight animals one with a single ROI and three with several, and their first trials: what the command is run on.
+EXCERPT = ("408021", "413663", "433414", "440889")
+TRIALS = 40
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +103,30 @@ def test_latents_of_a_test_clip_know_its_activity_and_nothing_else(
     np.testing.assert_allclose(quiet, np.broadcast_to(quiet[0], quiet.shape), atol=1e-5)
 
 
+@pytest.fixture
+def excerpt(real_data: Path, tmp_path: Path) -> Path:
+    """The first trials of the animals of :data:`EXCERPT`, where the command looks for all trials of all animals."""
+    published = json.loads((real_data / SOURCE).read_text())
+    table = published["ex_traces_df"]
+    rows = [row for row, mouse in table["mouseids"].items() if str(mouse) in EXCERPT]
+    some = {name: {row: column[row] for row in rows} for name, column in table.items()}
+    some["traces_sm"] = {row: trials[:TRIALS] for row, trials in some["traces_sm"].items()}
+    path = tmp_path / "real" / SOURCE
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"ex_traces_df": some}))
+    return tmp_path / "real"
+
+
 @pytest.mark.slow
-def test_the_command_measures_once_and_writes_its_page(real_data: Path, tmp_path: Path, capsys) -> None:
-    command = ["--real-data", str(real_data), "--out", str(tmp_path), "--steps", "2", "--control-draws", "2"]
-    command += ["--fold-size", "4", "--stimulus-encoder", "front_end", "--seeds"]
+def test_the_command_measures_once_and_writes_its_page(excerpt: Path, tmp_path: Path, capsys) -> None:
+    command = ["--real-data", str(excerpt), "--out", str(tmp_path), "--steps", "2", "--control-draws", "2"]
+    command += ["--fold-size", "2", "--stimulus-encoder", "front_end", "--seeds"]
     page = tmp_path / "page.md"
     main([*command, "0"])
     (path,) = tmp_path.glob("recordings-*.json")
     found = json.loads(path.read_text())
-    assert len(found["figures"]) == len(found["animals"]) == 8
+    assert len(found["figures"]) == len(found["animals"]) == len(EXCERPT)
+    assert {animal["rois"] == 1 for animal in found["animals"].values()} == {True, False}
     assert found["data"]["content_disjoint"] is False
     for key, figures in found["figures"].items():
         assert set(figures) == set(CONDITIONS)
