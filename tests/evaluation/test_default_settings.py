@@ -6,9 +6,11 @@ that nothing about a kind breaks the defaults, not how good they are.
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,8 +70,18 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     run = Run.at(folder / "run")
     training = TrainingConfiguration(steps=STEPS, log_every=1, validation_clips=0, accelerator="cpu")
     model = ModelConfiguration(stimulus_encoder="front_end")
-    untrained = make_module(store, split, model, EPISODES, seed=training.seed)
-    module = fit(store, split, run, model=model, training=training)
+    # Not made a second time: what a module begins with is fitted to the recordings, which takes as long as the steps.
+    begun: list[MiVAEModule] = []
+
+    def kept(*given: Any, **more: Any) -> MiVAEModule:
+        made = make_module(*given, **more)
+        begun.append(copy.deepcopy(made))
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nwb_mivae.training.loop.make_module", kept)
+        module = fit(store, split, run, model=model, training=training)
+    (untrained,) = begun
     with run.training_log.open(encoding="utf-8", newline="") as file:
         log = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
     judged = EvaluationConfiguration(clips=kind.test_clips, control_draws=1)
