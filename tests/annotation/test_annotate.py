@@ -894,27 +894,6 @@ def _python(program: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_results_read_the_same_without_the_extension(source: Path, stored: Stored):
-    out = run(source, stored)
-    program = f"""
-        import sys
-        sys.modules["ndx_mivae"] = None  # importing it raises ImportError from now on
-        from nwb_mivae.annotation import read_annotations
-        read = read_annotations({str(out)!r})
-        print(read.model, read.source, read.context, read.frames.to_csv())
-        for name, block in read.blocks.items():
-            print(name, block.mean.tolist(), block.variance.tolist())
-        for posterior in read.presentations:
-            print(posterior.table, posterior.rows.tolist(), posterior.mean.tolist())
-        print(read.attribution.time.tolist(), read.attribution.cells.to_csv(), read.attribution.settings)
-        print(read.attribution.methods["fisher"].pixels.tolist())
-    """
-    without = _python(program)
-    assert without == _python(program.replace('sys.modules["ndx_mivae"] = None', "import ndx_mivae"))
-    assert str(read_annotations(out).blocks["neural_shared"].mean.tolist()) in without
-
-
 def test_a_name_too_long_for_the_disk_is_refused_before_the_source_is_read_through(
     source: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ):
