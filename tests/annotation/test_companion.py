@@ -266,7 +266,7 @@ def _columns(draw: st.DrawFn) -> tuple[int, list[list[VectorData]]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(content=_columns(), data=st.data())
 def test_every_column_is_the_sources_in_every_row(
     tmp_path_factory: pytest.TempPathFactory, content: tuple[int, list[list[VectorData]]], data: st.DataObject
