@@ -21,7 +21,7 @@ from tests.benchmarks.alignment.recordings.judging import CONDITIONS, shared_lat
 from tests.benchmarks.alignment.recordings.positions import PositionedClips, middle_of, positioned_clips
 
 FRAMES = 16
-#: Of the eight animals one with a single ROI and three with several, and their first trials: what the command is run on.
+#: What the command is run on: of the eight animals one with a single ROI and three with several, their first trials.
 EXCERPT = ("408021", "413663", "433414", "440889")
 TRIALS = 40
 
