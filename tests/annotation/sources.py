@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +66,31 @@ def write_source(
     movie: str | None = None,
     references: bool = False,
 ) -> Path:
-    """A file in the layout of real dandisets: two-photon traces or units, and a table of movie presentations."""
+    """A file in the layout of real dandisets: two-photon traces or units, and a table of movie presentations.
+
+    Files of one name and one content are one and the same file, identifiers included.
+    """
+    path.write_bytes(
+        _contents(path.stem, kind, cells, presentations, frames_per_presentation, planes, movie, references)
+    )
+    return path
+
+
+@cache
+def _contents(
+    stem: str,
+    kind: str,
+    cells: int,
+    presentations: int,
+    frames_per_presentation: int,
+    planes: int,
+    movie: str | None,
+    references: bool,
+) -> bytes:
+    """Written once per test process: hundreds of tests begin with the same file."""
     nwbfile = NWBFile(
         session_description="A mouse saw movies.",
-        identifier=f"identifier-of-{path.stem}",
+        identifier=f"identifier-of-{stem}",
         session_start_time=datetime(2025, 1, 1, 12, tzinfo=UTC),
         session_id="1",
         experimenter=["Doe, Jane"],
@@ -105,9 +128,11 @@ def write_source(
                 unit="n.a.",
             )
         )
-    with NWBHDF5IO(str(path), "w") as writing:
-        writing.write(nwbfile)
-    return path
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "source.nwb"
+        with NWBHDF5IO(str(path), "w") as writing:
+            writing.write(nwbfile)
+        return path.read_bytes()
 
 
 def _add_planes(nwbfile: NWBFile, random: np.random.Generator, cells: int, planes: int) -> None:
