@@ -29,11 +29,11 @@ __all__ = ["DEMO_SETTINGS", "DemoResult", "demo"]
 #: What differs from the defaults, so that the whole takes minutes on two cores.
 DEMO_SETTINGS: dict[str, Any] = {
     "split.held_out": 1,
-    "training.steps": 360,
-    "training.validate_every": 120,
-    "training.checkpoint_every": 120,
+    "training.steps": 270,
+    "training.validate_every": 90,
+    "training.checkpoint_every": 90,
     "attribution.clips": 8,
-    "subpopulations.onsets": 64,
+    "subpopulations.onsets": 48,
 }
 
 
