@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nwb_mivae"
 
 #: The order of docs/design/contracts.md: each may import those before it, never those after it.
-FOUNDATION = ("errors", "configuration", "outputs", "provenance", "run")
+FOUNDATION = ("errors", "configuration", "outputs", "result_file", "provenance", "run")
 ROOMS = (
     "archive",
     "sessions",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +14,7 @@ import numpy.typing as npt
 from nwb_mivae.attribution.null_tests import NULLS
 from nwb_mivae.attribution.stimulus_statistics import STATISTICS
 from nwb_mivae.errors import AttributionError
-from nwb_mivae.outputs import whole_file
+from nwb_mivae.result_file import read_result, write_result
 
 __all__ = ["SessionStimulusRegions"]
 
@@ -207,9 +204,7 @@ class SessionStimulusRegions:
             "settings": dict(self.settings),
             "weights_sha256": self.weights_sha256,
         }
-        header = json.dumps(values, allow_nan=False)
-        with whole_file(path) as beside, open(beside, "wb") as stream:
-            np.savez(stream, header=np.array(header), **arrays)
+        write_result(path, values, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> SessionStimulusRegions:
@@ -220,23 +215,17 @@ class SessionStimulusRegions:
         AttributionError
             If the file is missing or not such a file.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as arrays:
-                header = json.loads(str(arrays["header"]))
-                return cls(
-                    session=header["session"],
-                    attribution_method=header["attribution_method"],
-                    statistics=header["statistics"],
-                    nulls=header["nulls"],
-                    not_tested=header["not_tested"],
-                    settings=header["settings"],
-                    weights_sha256=str(header["weights_sha256"]),
-                    **{name: arrays[name] for name in _ARRAYS},
-                )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as problem:
-            raise AttributionError(
-                f"a file that holds no stimulus regions ({problem})",
-                expected="an .npz file written by SessionStimulusRegions.save",
-                remedy="find the stimulus regions again",
-                file=path,
-            ) from problem
+
+        def make(header: dict[str, Any], arrays: Mapping[str, Any]) -> SessionStimulusRegions:
+            return cls(
+                session=header["session"],
+                attribution_method=header["attribution_method"],
+                statistics=header["statistics"],
+                nulls=header["nulls"],
+                not_tested=header["not_tested"],
+                settings=header["settings"],
+                weights_sha256=str(header["weights_sha256"]),
+                **{name: arrays[name] for name in _ARRAYS},
+            )
+
+        return read_result(path, make, what="stimulus regions", written_by=cls.__name__, error=AttributionError)

@@ -147,6 +147,13 @@ def _maps(attribution: SessionAttribution, store: ClipStore, method: str) -> npt
             remedy="attribute again with that method, or choose another for the stimulus regions",
             object_path=attribution.session,
         )
+    if not attribution.methods[method].pixels.size:
+        raise AttributionError(
+            "an attribution to neurons alone",
+            expected="one to pixels",
+            remedy="attribute to pixels as well (attribution.to)",
+            object_path=attribution.session,
+        )
     if attribution.session not in store.sessions:
         raise AttributionError(
             f"an attribution of {attribution.session!r}",

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.errors import AttributionError
-from nwb_mivae.outputs import whole_file
+from nwb_mivae.result_file import read_result, write_result
 
 __all__ = ["CONTRIBUTIONS", "METHODS", "SOURCES", "Averages", "MethodAttribution", "SessionAttribution", "is_signed"]
 
@@ -201,9 +198,7 @@ class SessionAttribution:
             "settings": dict(self.settings),
             "weights_sha256": self.weights_sha256,
         }
-        header = json.dumps(values, allow_nan=False)
-        with whole_file(path) as beside, open(beside, "wb") as stream:
-            np.savez(stream, header=np.array(header), **arrays)
+        write_result(path, values, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> SessionAttribution:
@@ -214,29 +209,23 @@ class SessionAttribution:
         AttributionError
             If the file is missing or not such a file.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as arrays:
-                header = json.loads(str(arrays["header"]))
-                return cls(
-                    session=header["session"],
-                    settings=header["settings"],
-                    # Files of earlier versions do not say.
-                    weights_sha256=str(header.get("weights_sha256", "")),
-                    methods={
-                        name: MethodAttribution(
-                            **{part: arrays[f"{name}.{part}"] for part in _MAPS},
-                            **{part: arrays.get(f"{name}.{part}") for part in _MAPS_BY_LATENT},
-                            # Files of earlier versions do not say, and have no other methods.
-                            signed=bool(header.get("signed", {"score": True, "fisher": False})[name]),
-                        )
-                        for name in header["methods"]
-                    },
-                    **{name: arrays[name] for name in _FRAMES},
-                )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as problem:
-            raise AttributionError(
-                f"a file that holds no attribution ({problem})",
-                expected="an .npz file written by SessionAttribution.save",
-                remedy="compute the attribution again",
-                file=path,
-            ) from problem
+
+        def make(header: dict[str, Any], arrays: Mapping[str, Any]) -> SessionAttribution:
+            return cls(
+                session=header["session"],
+                settings=header["settings"],
+                # Files of earlier versions do not say.
+                weights_sha256=str(header.get("weights_sha256", "")),
+                methods={
+                    name: MethodAttribution(
+                        **{part: arrays[f"{name}.{part}"] for part in _MAPS},
+                        **{part: arrays[f"{name}.{part}"] for part in _MAPS_BY_LATENT if f"{name}.{part}" in arrays},
+                        # Files of earlier versions do not say, and have no other methods.
+                        signed=bool(header.get("signed", {"score": True, "fisher": False})[name]),
+                    )
+                    for name in header["methods"]
+                },
+                **{name: arrays[name] for name in _FRAMES},
+            )
+
+        return read_result(path, make, what="attribution", written_by=cls.__name__, error=AttributionError)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.errors import AttributionError
-from nwb_mivae.outputs import whole_file
+from nwb_mivae.result_file import read_result, write_result
 
 __all__ = ["SessionSubpopulations"]
 
@@ -72,9 +69,7 @@ class SessionSubpopulations:
             "settings": dict(self.settings),
             "weights_sha256": self.weights_sha256,
         }
-        header = json.dumps(values, allow_nan=False)
-        with whole_file(path) as beside, open(beside, "wb") as stream:
-            np.savez(stream, header=np.array(header), **arrays)
+        write_result(path, values, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> SessionSubpopulations:
@@ -85,25 +80,19 @@ class SessionSubpopulations:
         AttributionError
             If the file is missing or not such a file.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as arrays:
-                header = json.loads(str(arrays["header"]))
-                return cls(
-                    session=header["session"],
-                    method=header["method"],
-                    attribution_method=header["attribution_method"],
-                    statistics={
-                        name: (description, arrays[f"statistics.{name}"])
-                        for name, description in header["statistics"].items()
-                    },
-                    settings=header["settings"],
-                    weights_sha256=str(header["weights_sha256"]),
-                    **{name: arrays[name] for name in _ARRAYS},
-                )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as problem:
-            raise AttributionError(
-                f"a file that holds no subpopulations ({problem})",
-                expected="an .npz file written by SessionSubpopulations.save",
-                remedy="find the subpopulations again",
-                file=path,
-            ) from problem
+
+        def make(header: dict[str, Any], arrays: Mapping[str, Any]) -> SessionSubpopulations:
+            return cls(
+                session=header["session"],
+                method=header["method"],
+                attribution_method=header["attribution_method"],
+                statistics={
+                    name: (description, arrays[f"statistics.{name}"])
+                    for name, description in header["statistics"].items()
+                },
+                settings=header["settings"],
+                weights_sha256=str(header["weights_sha256"]),
+                **{name: arrays[name] for name in _ARRAYS},
+            )
+
+        return read_result(path, make, what="subpopulations", written_by=cls.__name__, error=AttributionError)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +13,7 @@ import numpy.typing as npt
 from nwb_mivae.errors import ModelError
 from nwb_mivae.inference.context import session_context
 from nwb_mivae.model import ContextTiming
-from nwb_mivae.outputs import whole_file
+from nwb_mivae.result_file import read_result, write_result
 
 if TYPE_CHECKING:
     from nwb_mivae.clips import ClipStore, Split
@@ -50,14 +48,9 @@ class SessionFingerprints:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one ``.npz`` file, whole or not at all."""
-        header = json.dumps({"session": self.session, "n_frames": self.n_frames, "weights_sha256": self.weights_sha256})
-        with whole_file(path) as beside, open(beside, "wb") as stream:
-            np.savez(
-                stream,
-                header=np.array(header),
-                fingerprints=self.fingerprints,
-                lags_in_seconds=self.lags_in_seconds,
-            )
+        header = {"session": self.session, "n_frames": self.n_frames, "weights_sha256": self.weights_sha256}
+        arrays = {"fingerprints": self.fingerprints, "lags_in_seconds": self.lags_in_seconds}
+        write_result(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> SessionFingerprints:
@@ -68,23 +61,17 @@ class SessionFingerprints:
         ModelError
             If the file is missing or not such a file.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as arrays:
-                header = json.loads(str(arrays["header"]))
-                return cls(
-                    session=header["session"],
-                    fingerprints=arrays["fingerprints"],
-                    lags_in_seconds=arrays["lags_in_seconds"],
-                    n_frames=int(header["n_frames"]),
-                    weights_sha256=str(header["weights_sha256"]),
-                )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as problem:
-            raise ModelError(
-                f"a file that holds no fingerprints ({problem})",
-                expected="an .npz file written by SessionFingerprints.save",
-                remedy="compute the fingerprints again",
-                file=path,
-            ) from problem
+
+        def make(header: dict[str, Any], arrays: Mapping[str, Any]) -> SessionFingerprints:
+            return cls(
+                session=header["session"],
+                fingerprints=arrays["fingerprints"],
+                lags_in_seconds=arrays["lags_in_seconds"],
+                n_frames=int(header["n_frames"]),
+                weights_sha256=str(header["weights_sha256"]),
+            )
+
+        return read_result(path, make, what="fingerprints", written_by=cls.__name__, error=ModelError)
 
 
 def session_fingerprints(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from nwb_mivae.errors import ModelError
-from nwb_mivae.outputs import whole_file
+from nwb_mivae.result_file import read_result, write_result
 
 __all__ = ["BLOCKS", "LatentBlock", "SessionLatents"]
 
@@ -76,11 +73,8 @@ class SessionLatents:
         for name, block in self.blocks.items():
             arrays[f"{name}.mean"] = block.mean
             arrays[f"{name}.variance"] = block.variance
-        header = json.dumps(
-            {"session": self.session, "context": dict(self.context), "weights_sha256": self.weights_sha256}
-        )
-        with whole_file(path) as beside, open(beside, "wb") as stream:
-            np.savez(stream, header=np.array(header), **arrays)
+        header = {"session": self.session, "context": dict(self.context), "weights_sha256": self.weights_sha256}
+        write_result(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> SessionLatents:
@@ -91,26 +85,20 @@ class SessionLatents:
         ModelError
             If the file is missing or not such a file.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as arrays:
-                header = json.loads(str(arrays["header"]))
-                blocks = {
-                    name: LatentBlock(arrays[f"{name}.mean"], arrays[f"{name}.variance"])
-                    for name in BLOCKS
-                    if f"{name}.mean" in arrays
-                }
-                return cls(
-                    session=header["session"],
-                    context=header["context"],
-                    # Files of earlier versions do not say.
-                    weights_sha256=str(header.get("weights_sha256", "")),
-                    blocks=blocks,
-                    **{name: arrays[name] for name in ("time", "stop_time", "row", "presentation", "clip", "part")},
-                )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as problem:
-            raise ModelError(
-                f"a file that holds no latents ({problem})",
-                expected="an .npz file written by SessionLatents.save",
-                remedy="compute the latents again",
-                file=path,
-            ) from problem
+
+        def make(header: dict[str, Any], arrays: Mapping[str, Any]) -> SessionLatents:
+            blocks = {
+                name: LatentBlock(arrays[f"{name}.mean"], arrays[f"{name}.variance"])
+                for name in BLOCKS
+                if f"{name}.mean" in arrays
+            }
+            return cls(
+                session=header["session"],
+                context=header["context"],
+                # Files of earlier versions do not say.
+                weights_sha256=str(header.get("weights_sha256", "")),
+                blocks=blocks,
+                **{name: arrays[name] for name in ("time", "stop_time", "row", "presentation", "clip", "part")},
+            )
+
+        return read_result(path, make, what="latents", written_by=cls.__name__, error=ModelError)

@@ -203,6 +203,9 @@ def test_what_does_not_belong_together_is_refused(store: ClipStore) -> None:
         find_stimulus_regions(attribution, store, method="occlusion")
     with pytest.raises(AttributionError, match="an attribution of 'another'"):
         find_stimulus_regions(replace(attribution, session="another"), store)
+    of_cells = replace(attribution.methods["fisher"], pixels=np.zeros((len(attribution.row), 0, 0), np.float32))
+    with pytest.raises(AttributionError, match="an attribution to neurons alone; expected one to pixels"):
+        find_stimulus_regions(replace(attribution, methods={"fisher": of_cells}), store)
     smaller = _attribution(store, _edges(store, 4)[:, 1:])
     ragged = replace(attribution, clip=np.repeat([0, 1], [FRAMES + 1, 3 * FRAMES - 1]))
     beyond = replace(attribution, row=attribution.row + store.sessions[SESSION].n_frames)
